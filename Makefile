@@ -1,0 +1,66 @@
+# Everything a newcomer needs: `make demo` and `make test` set up what they use.
+# One build profile (dev, with optimised dependencies) serves the demo, the Rust tests and the outside tests.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+BINARY := target/debug/openai-elt
+VENV := .venv
+PYTHON ?= python3
+DENY_VERSION := 0.20.2
+PYTEST ?= -n auto
+
+.PHONY: help build demo test test-rust test-outside check fmt clippy deny advisories docs docs-check clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## Build the program (target/debug/openai-elt)
+	cargo build --locked
+
+demo: build ## Build, then read a simulated organization into demo-lake/, twice, and show what changed
+	$(BINARY) demo --out demo-lake
+
+test: test-rust test-outside ## Run all tests: in Rust, and from outside through the binary
+
+test-rust: ## Run the Rust tests only
+	cargo test --locked
+
+test-outside: build $(VENV)/ready ## Run the outside tests only (PYTEST="-k name" chooses)
+	OPENAI_ELT_BIN=$(CURDIR)/$(BINARY) $(VENV)/bin/pytest $(PYTEST)
+
+check: fmt clippy deny docs-check ## Check format, lints, licences of dependencies, and that docs are up to date
+
+fmt:
+	cargo fmt --all --check
+
+clippy:
+	cargo clippy --locked --all-targets -- -D warnings
+
+# Bans, licences and sources need only the crates themselves. The advisory database is fetched (a public git
+# repository), so it has a target of its own that a machine without access can leave out.
+deny: | cargo-deny
+	cargo deny --locked check bans licenses sources
+
+advisories: | cargo-deny ## Check dependencies against the RustSec advisories (needs access to its git repository)
+	cargo deny check advisories
+
+.PHONY: cargo-deny
+cargo-deny:
+	@cargo deny --version >/dev/null 2>&1 || cargo install cargo-deny --locked --version $(DENY_VERSION)
+
+docs: build ## Write docs/tables.md from the table files
+	$(BINARY) tables --format markdown > docs/tables.md
+
+docs-check: build
+	@$(BINARY) tables --format markdown | diff -u docs/tables.md - || { echo "docs/tables.md is not up to date: run make docs" >&2; exit 1; }
+
+$(VENV)/ready: requirements-test.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement requirements-test.txt
+	touch $@
+
+clean: ## Remove what was built and the demo's lake
+	cargo clean
+	rm -rf $(VENV) demo-lake

@@ -1,0 +1,155 @@
+//! `demo`: a simulated organization on loopback, synced, changed, synced again.
+//!
+//! It is the program's own `sync` that runs, over a real connection; nothing of
+//! it knows that the organization is simulated. `--serve` only serves it, for
+//! trying a pipeline without owning a key.
+
+use std::path::Path;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+use tokio::io::AsyncReadExt;
+
+use super::sync::{Plan, exit_of, perform};
+use super::{Exit, Format};
+use crate::config::Access;
+use crate::error::{Error, Result};
+use crate::fetch::Retry;
+use crate::plan::Wish;
+use crate::report::{RunReport, grouped};
+use crate::schema::{Catalog, Surface};
+use crate::secret::Secret;
+use crate::simulator::{Behavior, Options, Simulator};
+
+pub(crate) async fn command(args: &super::Demo, now: DateTime<Utc>) -> Result<Exit> {
+    let simulator = Simulator::start(options(args, now), args.port).await.map_err(|e| {
+        Error::usage(format!("the simulated organization could not be served on port {}: {e}", args.port))
+    })?;
+    match args.serve {
+        true => serve(&simulator).await,
+        false => show(&simulator, &args.out, now).await,
+    }
+}
+
+fn options(args: &super::Demo, now: DateTime<Utc>) -> Options {
+    let size = match args.size {
+        super::Size::Small => "small",
+        super::Size::Medium => "medium",
+        super::Size::Large => "large",
+    };
+    let preset = Options::sized(size).unwrap_or_default();
+    let behavior = Behavior {
+        latency_ms: args.latency_ms,
+        rate_limit: args.rate_limit,
+        legacy_group_by: args.legacy_group_by,
+        lookback_limit_days: args.lookback_limit_days,
+        ..preset.behavior
+    };
+    Options {
+        seed: args.seed,
+        projects: args.projects.unwrap_or(preset.projects),
+        users: args.users.unwrap_or(preset.users),
+        history_days: args.history_days.unwrap_or(preset.history_days),
+        now,
+        behavior,
+        ..preset
+    }
+}
+
+/// Serves until standard input closes or a signal comes; says where in one line of JSON.
+#[expect(clippy::print_stdout, reason = "the addresses are the output")]
+async fn serve(simulator: &Simulator) -> Result<Exit> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let about = json!({
+        "base_url": simulator.base_url(),
+        "control_url": simulator.control_url(),
+        "admin_key": simulator.admin_key(),
+        "project_keys": simulator.project_keys().into_iter().collect::<std::collections::BTreeMap<_, _>>(),
+    });
+    println!("{about}");
+    let mut term = signal(SignalKind::terminate()).map_err(|e| Error::usage(e.to_string()))?;
+    let mut input = tokio::io::stdin();
+    let mut buffer = [0_u8; 256];
+    loop {
+        tokio::select! {
+            _ = term.recv() => break,
+            _ = tokio::signal::ctrl_c() => break,
+            read = input.read(&mut buffer) => if matches!(read, Ok(0) | Err(_)) { break },
+        }
+    }
+    Ok(Exit::Good)
+}
+
+#[expect(clippy::print_stderr, reason = "tells the story")]
+async fn show(simulator: &Simulator, out: &Path, now: DateTime<Utc>) -> Result<Exit> {
+    eprintln!("a simulated organization is served at {}", simulator.base_url());
+    eprintln!("\n1. first sync into {}\n", out.display());
+    let first = sync(simulator, out, now).await?;
+    super::sync::show(&first, Format::Text);
+    eprintln!("\n2. a day goes by in the organization\n");
+    for change in simulator.mutate() {
+        eprintln!("   {change}");
+    }
+    eprintln!("\n3. second sync: only what is new, and what is restated\n");
+    // A later moment than the first one's, however fast the machine is.
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let second = sync(simulator, out, Utc::now()).await?;
+    super::sync::show(&second, Format::Text);
+    eprintln!("{}", story(&first, &second));
+    eprintln!("{}", next(out));
+    let exits = [exit_of(&first), exit_of(&second)];
+    Ok(exits.into_iter().find(|e| *e != Exit::Good).unwrap_or(Exit::Good))
+}
+
+async fn sync(simulator: &Simulator, out: &Path, now: DateTime<Utc>) -> Result<RunReport> {
+    let base = simulator.base_url();
+    let key = |surface, key: &str, values| Access { surface, base: base.clone(), key: Secret::new(key), values };
+    let mut access = vec![key(Surface::Admin, simulator.admin_key(), Vec::new())];
+    for (project, secret) in simulator.project_keys() {
+        access.push(key(Surface::Project, &secret, vec![("key.project".to_string(), project)]));
+    }
+    let catalog = Catalog::load(None)?;
+    let surfaces: Vec<Surface> = access.iter().map(|a| a.surface).collect();
+    let chosen = crate::config::Selection::default().choose(&catalog, &surfaces)?;
+    let plan = Plan {
+        dest: out.display().to_string(),
+        state: None,
+        catalog,
+        chosen,
+        access,
+        retry: Retry { attempts: 6, backoff: Duration::from_millis(500), timeout: Duration::from_secs(30) },
+        concurrency: 32,
+        wish: Wish::default(),
+        strict: false,
+    };
+    perform(plan, now, true).await
+}
+
+/// What the second sync did differently.
+fn story(first: &RunReport, second: &RunReport) -> String {
+    let sum =
+        |report: &RunReport, f: fn(&crate::report::TableReport) -> u64| report.tables.values().map(f).sum::<u64>();
+    let slices = |report: &RunReport| sum(report, |t| t.objects.len() as u64);
+    format!(
+        "\nthe first sync made {} requests and wrote {} slices, the second {} and {}; {} rows are tombstones now",
+        grouped(sum(first, |t| t.requests)),
+        grouped(slices(first)),
+        grouped(sum(second, |t| t.requests)),
+        grouped(slices(second)),
+        grouped(sum(second, |t| t.tombstones)),
+    )
+}
+
+fn next(out: &Path) -> String {
+    let out = out.display();
+    format!(
+        "\nask it something, for instance with DuckDB (pip install duckdb-cli, or any DuckDB):\n\n  \
+         SELECT p.name, c.line_item, sum(c.amount) AS spent\n  \
+         FROM read_parquet('{out}/costs/*/*.parquet') c\n  \
+         LEFT JOIN read_parquet('{out}/projects/*.parquet') p ON p.id = c.project_id\n  \
+         WHERE c.start_time >= now() - INTERVAL 30 DAYS\n  \
+         GROUP BY ALL ORDER BY spent DESC LIMIT 10;\n\n  \
+         SELECT id, email, _synced_at AS last_seen FROM read_parquet('{out}/users/*.parquet') WHERE _deleted;\n"
+    )
+}

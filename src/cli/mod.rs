@@ -1,0 +1,280 @@
+//! What the user typed: commands, flags and their words of help. Nothing is done here.
+
+pub(crate) mod check;
+pub(crate) mod demo;
+pub(crate) mod state;
+pub(crate) mod sync;
+pub(crate) mod tables;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::error::Kind;
+
+/// Pulls an organization's own OpenAI data incrementally into partitioned Parquet
+#[derive(Debug, Parser)]
+#[command(name = "openai-elt", version, disable_help_subcommand = true, max_term_width = 100)]
+#[command(
+    after_help = "Keys come from the environment: OPENAI_ADMIN_KEY, or OPENAI_ADMIN_KEY_FILE naming a file that holds it.\n\
+Exit codes: 0 all tables synced, 1 usage or configuration, 2 some tables failed, 3 nothing could be synced, 4 integrity in doubt."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// Write diagnostics of this level to stderr
+    #[arg(long, global = true, value_name = "LEVEL", default_value = "warn")]
+    pub(crate) log: Level,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Read what is new and rewrite the slices that it touches
+    Sync(Sync),
+    /// Try each key, each table and the destination, and say what to do about each no
+    Check(Check),
+    /// List the tables, with their columns
+    Tables(Tables),
+    /// Show or change how far each table is settled
+    State(State),
+    /// Sync a simulated organization on this machine, twice, and show what changed
+    Demo(Demo),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Choice {
+    /// Only these tables (names, or patterns with *), and the parents they need
+    #[arg(long, value_name = "TABLE", value_delimiter = ',')]
+    pub(crate) tables: Vec<String>,
+
+    /// Not these tables, nor the children of theirs
+    #[arg(long, value_name = "TABLE", value_delimiter = ',')]
+    pub(crate) exclude: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Common {
+    /// Configuration file [default: openai-elt.toml, if there is one]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Folder of table files that add to the built-in ones or override them
+    #[arg(long, value_name = "DIR")]
+    pub(crate) schemas: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Sync {
+    /// Folder or URL to write to: a path, s3://bucket/prefix, gs://bucket/prefix, az://container/prefix
+    #[arg(long, value_name = "DEST")]
+    pub(crate) dest: Option<String>,
+
+    /// State file [default: <DEST>/_state/state.json]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) state: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) choice: Choice,
+
+    /// Read day tables from this moment on (UTC), instead of from where they are settled
+    #[arg(long, value_name = "DATE")]
+    pub(crate) since: Option<String>,
+
+    /// Read day tables up to this moment (UTC)
+    #[arg(long, value_name = "DATE")]
+    pub(crate) until: Option<String>,
+
+    /// Read the whole history again
+    #[arg(long)]
+    pub(crate) full_refresh: bool,
+
+    /// Most requests in flight for a key; fewer when the API asks for it [default: 32]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) concurrency: Option<u16>,
+
+    /// Fail a table when a value does not fit its column, instead of keeping it in _extra
+    #[arg(long)]
+    pub(crate) strict: bool,
+
+    /// What to print at the end
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+
+    /// Show what would be asked, ask nothing and write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// Destination to try as well
+    #[arg(long, value_name = "DEST")]
+    pub(crate) dest: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) choice: Choice,
+
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Tables {
+    /// Only these tables (names, or patterns with *)
+    #[arg(value_name = "TABLE")]
+    pub(crate) names: Vec<String>,
+
+    /// How to print them
+    #[arg(long, value_enum, default_value_t = ListFormat::Text)]
+    pub(crate) format: ListFormat,
+
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct State {
+    #[command(subcommand)]
+    pub(crate) action: StateAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StateAction {
+    /// Show how far each table is settled
+    Show(StateOf),
+    /// Forget tables, so that the next sync reads their whole history again
+    Reset {
+        /// Tables to forget (names, or patterns with *)
+        #[arg(value_name = "TABLE", required = true)]
+        tables: Vec<String>,
+        #[command(flatten)]
+        of: StateOf,
+    },
+    /// Print the state file as it is
+    Export(StateOf),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StateOf {
+    /// Destination whose state it is
+    #[arg(long, value_name = "DEST")]
+    pub(crate) dest: Option<String>,
+
+    /// State file, when it is not below the destination
+    #[arg(long, value_name = "FILE")]
+    pub(crate) state: Option<String>,
+
+    /// Configuration file [default: openai-elt.toml, if there is one]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Folder for the result
+    #[arg(long, value_name = "DIR", default_value = "openai-elt-demo")]
+    pub(crate) out: PathBuf,
+
+    /// Only serve the simulated organization, until standard input closes
+    #[arg(long, conflicts_with = "out")]
+    pub(crate) serve: bool,
+
+    /// Port to serve on [default: any free one]
+    #[arg(long, value_name = "PORT", default_value_t = 0, requires = "serve")]
+    pub(crate) port: u16,
+
+    /// Size of the organization
+    #[arg(long, value_enum, default_value_t = Size::Small)]
+    pub(crate) size: Size,
+
+    /// Another seed is another organization
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+
+    /// Number of projects, instead of the size's
+    #[arg(long, value_name = "N")]
+    pub(crate) projects: Option<usize>,
+
+    /// Number of users, instead of the size's
+    #[arg(long, value_name = "N")]
+    pub(crate) users: Option<usize>,
+
+    /// Days of usage, costs and audit events, instead of the size's
+    #[arg(long, value_name = "N")]
+    pub(crate) history_days: Option<u32>,
+
+    /// Let each answer take so long
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    pub(crate) latency_ms: u64,
+
+    /// Requests that each key may make in a second
+    #[arg(long, value_name = "N")]
+    pub(crate) rate_limit: Option<u32>,
+
+    /// Refuse to group by api_source, as an older API does
+    #[arg(long)]
+    pub(crate) legacy_group_by: bool,
+
+    /// Refuse usage and costs older than this
+    #[arg(long, value_name = "DAYS")]
+    pub(crate) lookback_limit_days: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ListFormat {
+    Text,
+    Json,
+    Markdown,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Size {
+    Small,
+    Medium,
+    Large,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Level {
+    Off,
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// What the program ends with; see the README's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Good = 0,
+    Usage = 1,
+    Partly = 2,
+    Nothing = 3,
+    Integrity = 4,
+}
+
+impl Exit {
+    /// The exit code of an error that ended a whole command.
+    pub(crate) fn of(kind: Kind) -> Exit {
+        match kind {
+            Kind::Integrity => Exit::Integrity,
+            Kind::Usage | Kind::Storage => Exit::Usage,
+            _ => Exit::Nothing,
+        }
+    }
+}

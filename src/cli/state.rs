@@ -1,0 +1,70 @@
+//! `state show|reset|export`: how far each table is settled.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::sync::destination;
+use super::{Exit, StateAction, StateOf};
+use crate::config::File;
+use crate::error::{Error, Result, nearest};
+use crate::lake::{Lake, Lease, StateFile};
+use crate::report::text_table;
+use crate::schema::glob;
+
+#[expect(clippy::print_stdout, reason = "the state is the output")]
+pub(crate) async fn command(args: &super::State) -> Result<Exit> {
+    match &args.action {
+        StateAction::Show(of) => {
+            let (_, file) = open(of)?;
+            let state = file.load().await?;
+            let rows: Vec<Vec<String>> = state
+                .tables
+                .iter()
+                .map(|(name, t)| vec![name.clone(), t.settled.format("%Y-%m-%d %H:%M:%S UTC").to_string()])
+                .collect();
+            print!("{}", text_table(&["table", "settled"], &rows, &[false, false]));
+        }
+        StateAction::Export(of) => {
+            let (_, file) = open(of)?;
+            print!("{}", file.load().await?.text());
+        }
+        StateAction::Reset { tables, of } => reset(tables, of).await?,
+    }
+    Ok(Exit::Good)
+}
+
+fn open(of: &StateOf) -> Result<(Arc<Lake>, StateFile)> {
+    let config = File::read(of.config.as_deref())?;
+    let dest = destination(of.dest.as_ref(), &config)?;
+    if !dest.contains("://") && !std::path::Path::new(&dest).exists() {
+        return Err(Error::usage(format!("the destination {dest} is not there"))
+            .hint("give --dest the folder that was synced to"));
+    }
+    let lake = Arc::new(Lake::open(&dest)?);
+    let state = of.state.clone().or(config.state);
+    let file = StateFile::open(&lake, state.as_deref())?;
+    Ok((lake, file))
+}
+
+#[expect(clippy::print_stderr, reason = "says what was done")]
+async fn reset(patterns: &[String], of: &StateOf) -> Result<()> {
+    let (lake, file) = open(of)?;
+    let lease = Lease::take(&lake, "state reset", &CancellationToken::new()).await?;
+    let mut state = file.load().await?;
+    for pattern in patterns {
+        if !state.tables.keys().any(|name| glob(pattern, name)) {
+            let error = Error::usage(format!("the state knows no table `{pattern}`"));
+            return Err(match nearest(pattern, state.tables.keys().map(String::as_str)) {
+                Some(near) => error.hint(format!("did you mean `{near}`?")),
+                None => error.hint("`openai-elt state show` lists them"),
+            });
+        }
+    }
+    let before = state.tables.len();
+    state.tables.retain(|name, _| !patterns.iter().any(|p| glob(p, name)));
+    file.save(&state).await?;
+    lease.release().await;
+    eprintln!("{} tables forgotten: the next sync reads their whole history again", before - state.tables.len());
+    Ok(())
+}

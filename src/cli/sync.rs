@@ -1,0 +1,245 @@
+//! `sync`: from flags to a run, and from the run's end to summary, report and exit code.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::path::Path;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use super::{Common, Exit, Format};
+use crate::config::{self, Access, File, Selection};
+use crate::error::{Error, Result};
+use crate::fetch::Client;
+use crate::fetch::Retry;
+use crate::lake::{Lake, Lease, State, StateFile};
+use crate::plan::{self, Wish};
+use crate::report::{Progress, RunReport, Track, summary};
+use crate::schema::{Catalog, Surface};
+use crate::sync::{Run, Source};
+
+/// Requests in flight for a key, when nothing else is said.
+const CONCURRENCY: usize = 32;
+
+/// Everything a sync needs, resolved; nothing was started yet.
+pub(crate) struct Plan {
+    pub(crate) dest: String,
+    pub(crate) state: Option<String>,
+    pub(crate) catalog: Catalog,
+    pub(crate) chosen: Vec<String>,
+    pub(crate) access: Vec<Access>,
+    pub(crate) retry: Retry,
+    pub(crate) concurrency: usize,
+    pub(crate) wish: Wish,
+    pub(crate) strict: bool,
+}
+
+/// The catalog, with `--schemas` and the configuration file applied.
+pub(crate) fn catalog(common: &Common) -> Result<(Catalog, File)> {
+    let file = File::read(common.config.as_deref())?;
+    let mut catalog = Catalog::load(common.schemas.as_deref())?;
+    file.apply(&mut catalog)?;
+    Ok((catalog, file))
+}
+
+pub(crate) fn destination(flag: Option<&String>, file: &File) -> Result<String> {
+    flag.or(file.dest.as_ref()).cloned().ok_or_else(|| {
+        Error::usage("no destination is given")
+            .hint("give --dest a folder, such as --dest ./lake, or a URL such as s3://bucket/openai")
+    })
+}
+
+impl Plan {
+    fn resolve(args: &super::Sync) -> Result<Plan> {
+        let (catalog, file) = catalog(&args.common)?;
+        let access = config::access()?;
+        if access.is_empty() {
+            return Err(config::no_key());
+        }
+        let surfaces: Vec<Surface> = access.iter().map(|a| a.surface).collect();
+        let or_file = |flags: &[String], file: &[String]| if flags.is_empty() { file.to_vec() } else { flags.to_vec() };
+        let selection = Selection {
+            named: or_file(&args.choice.tables, &file.select),
+            excluded: or_file(&args.choice.exclude, &file.exclude),
+        };
+        let chosen = selection.choose(&catalog, &surfaces)?;
+        let moment = |flag: &str, text: &Option<String>| text.as_ref().map(|t| config::moment(flag, t)).transpose();
+        let wish = Wish {
+            since: moment("--since", &args.since)?,
+            until: moment("--until", &args.until)?,
+            full_refresh: args.full_refresh,
+        };
+        if let (Some(since), Some(until)) = (wish.since, wish.until)
+            && since >= until
+        {
+            return Err(Error::usage("--since is not before --until: there is nothing to read"));
+        }
+        Ok(Plan {
+            dest: destination(args.dest.as_ref(), &file)?,
+            state: args.state.clone().or_else(|| file.state.clone()),
+            concurrency: args.concurrency.map(usize::from).or(file.concurrency).unwrap_or(CONCURRENCY),
+            strict: args.strict || file.strict == Some(true),
+            retry: file.retry()?,
+            catalog,
+            chosen,
+            access,
+            wish,
+        })
+    }
+
+    fn sources(&self) -> Result<BTreeMap<Surface, Vec<Source>>> {
+        let mut sources: BTreeMap<Surface, Vec<Source>> = BTreeMap::new();
+        for access in &self.access {
+            let client = Client::new(access.surface, &access.base, access.key.clone(), self.concurrency, self.retry)?;
+            let source = Source { client: Arc::new(client), values: access.values.clone() };
+            sources.entry(access.surface).or_default().push(source);
+        }
+        Ok(sources)
+    }
+}
+
+pub(crate) async fn command(args: &super::Sync, now: DateTime<Utc>) -> Result<Exit> {
+    let plan = Plan::resolve(args)?;
+    if args.dry_run {
+        return dry_run(&plan, now).await;
+    }
+    let report = perform(plan, now, args.format == Format::Text).await?;
+    show(&report, args.format);
+    Ok(exit_of(&report))
+}
+
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "the end of the run is told here")]
+pub(crate) fn show(report: &RunReport, format: Format) {
+    match format {
+        Format::Text => eprint!("{}", summary(report)),
+        Format::Json => match serde_json::to_string_pretty(report) {
+            Ok(text) => println!("{text}"),
+            Err(e) => eprintln!("error: the report could not be written: {e}"),
+        },
+    }
+}
+
+/// Runs the plan to its end. Errors before the first request are errors here;
+/// after it they are part of the report.
+pub(crate) async fn perform(plan: Plan, now: DateTime<Utc>, loud: bool) -> Result<RunReport> {
+    let run_id = run_id(now);
+    let lake = Arc::new(Lake::open(&plan.dest)?);
+    let state_file = StateFile::open(&lake, plan.state.as_deref())?;
+    // Read first: a state that is refused must be found before anything is touched.
+    state_file.load().await?;
+    let stop = CancellationToken::new();
+    let lease = Lease::take(&lake, &run_id, &stop).await?;
+    let state = state_file.load().await?;
+    let tracks: BTreeMap<String, Arc<Track>> =
+        plan.chosen.iter().map(|name| (name.clone(), Track::new(name))).collect();
+    let sources = plan.sources()?;
+    let budgets = sources.values().flatten().map(|s| Arc::clone(s.client.budget())).collect();
+    let progress = Progress::start(tracks.values().cloned().collect(), budgets, loud);
+    let signals = tokio::spawn(stop_on_signal(stop.clone()));
+    let run = Arc::new(Run {
+        catalog: plan.catalog,
+        lake: Arc::clone(&lake),
+        state_file,
+        state: Mutex::new(state),
+        sources,
+        now,
+        wish: plan.wish,
+        strict: plan.strict,
+        stop: stop.clone(),
+        tracks,
+    });
+    crate::sync::run(Arc::clone(&run)).await;
+    signals.abort();
+    progress.stop();
+    let mut report = RunReport {
+        run_id: run_id.clone(),
+        version: env!("CARGO_PKG_VERSION"),
+        destination: lake.shown().to_string(),
+        started_at: now,
+        finished_at: Utc::now(),
+        exit_code: 0,
+        interrupted: stop.is_cancelled(),
+        tables: run.tracks.iter().map(|(name, track)| (name.clone(), track.report())).collect(),
+    };
+    report.exit_code = exit_of(&report) as u8;
+    let text = serde_json::to_string_pretty(&report).map_err(|e| Error::storage(e.to_string()))?;
+    if let Err(error) = lake.put_text(&["_runs", &format!("{run_id}.json")], text + "\n").await {
+        tracing::warn!(%error, "the run report could not be kept");
+    }
+    lease.release().await;
+    Ok(report)
+}
+
+pub(crate) fn exit_of(report: &RunReport) -> Exit {
+    let asked = || report.tables.values().filter(|t| t.status != "retired upstream");
+    let good = asked().filter(|t| t.status == "ok").count();
+    let whole = asked().all(|t| t.status == "ok" && t.skipped.is_empty());
+    match (whole, good) {
+        (true, _) => Exit::Good,
+        (false, 0) => Exit::Nothing,
+        (false, _) => Exit::Partly,
+    }
+}
+
+/// Sortable, and unique without a clock of its own.
+fn run_id(now: DateTime<Utc>) -> String {
+    let random = RandomState::new().build_hasher().finish();
+    format!("{}-{:08x}", now.format("%Y%m%dT%H%M%SZ"), random as u32)
+}
+
+/// The first signal ends the run in order, the second one at once.
+#[expect(clippy::exit, reason = "a second signal must not wait for anything")]
+async fn stop_on_signal(stop: CancellationToken) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        return;
+    };
+    for last in [false, true] {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+        if last {
+            std::process::exit(130);
+        }
+        stop.cancel();
+    }
+}
+
+/// What would be asked: no request, no write, no lease.
+#[expect(clippy::print_stdout, reason = "the plan is the output")]
+async fn dry_run(plan: &Plan, now: DateTime<Utc>) -> Result<Exit> {
+    let known = plan.dest.contains("://") || Path::new(&plan.dest).is_dir();
+    let state = match known || plan.state.is_some() {
+        true => StateFile::open(&Lake::open(&plan.dest)?, plan.state.as_deref())?.load().await?,
+        false => State::default(),
+    };
+    for name in &plan.chosen {
+        let Some(table) = plan.catalog.get(name) else { continue };
+        let lists = match &table.parent {
+            Some(parent) => format!("a list for each row of {}", parent.table),
+            None => "one list".to_string(),
+        };
+        let what = match &table.slices {
+            None => format!("whole: {lists}"),
+            Some(slices) => {
+                let windows = plan::windows(slices, table.policy, state.settled(name), now, plan.wish);
+                let span = windows.first().zip(windows.last());
+                let span = span.map(|(a, b)| {
+                    format!("{}..{}", a.start.format("%Y-%m-%dT%H:%MZ"), b.end.format("%Y-%m-%dT%H:%MZ"))
+                });
+                let passes = table.request.passes.len().max(1);
+                format!(
+                    "{}: {} windows in {} lists",
+                    span.unwrap_or_else(|| "nothing".to_string()),
+                    windows.len(),
+                    windows.len() * passes
+                )
+            }
+        };
+        println!("{name:<40} {what}");
+    }
+    Ok(Exit::Good)
+}

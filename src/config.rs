@@ -1,0 +1,297 @@
+//! What the program needs, from flags, environment and configuration file.
+//!
+//! Everything that can be wrong is found here, before anything is started.
+//! Secrets come from the environment (or a file that it names) and live in a
+//! type that cannot print itself; a flag never takes one.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::error::{Error, Result};
+use crate::fetch::Retry;
+use crate::schema::{Catalog, Surface, Table, caret, duration_seconds, glob, suggestion};
+use crate::secret::Secret;
+
+/// `openai-elt.toml`: what is better kept in a file than typed.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct File {
+    pub(crate) dest: Option<String>,
+    pub(crate) state: Option<String>,
+    pub(crate) concurrency: Option<usize>,
+    pub(crate) strict: Option<bool>,
+    #[serde(default)]
+    pub(crate) select: Vec<String>,
+    #[serde(default)]
+    pub(crate) exclude: Vec<String>,
+    #[serde(default)]
+    http: Http,
+    #[serde(default)]
+    tables: BTreeMap<String, TableOptions>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Http {
+    retries: u32,
+    backoff: String,
+    timeout: String,
+}
+
+impl Default for Http {
+    fn default() -> Http {
+        Http { retries: 5, backoff: "500ms".to_string(), timeout: "90s".to_string() }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TableOptions {
+    lookback: Option<String>,
+    history: Option<History>,
+}
+
+/// `history = "730d"`: how far back a first sync reads; `history = true`: keep each version of a row.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum History {
+    Versions(bool),
+    Back(String),
+}
+
+impl File {
+    /// Reads the file; without `--config`, `openai-elt.toml` in the working folder if it is there.
+    pub(crate) fn read(path: Option<&Path>) -> Result<File> {
+        const USUAL: &str = "openai-elt.toml";
+        let (path, must) = match path {
+            Some(path) => (path, true),
+            None => (Path::new(USUAL), false),
+        };
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound && !must => return Ok(File::default()),
+            Err(e) => return Err(Error::usage(format!("--config {}: {e}", path.display()))),
+        };
+        toml::from_str(&text).map_err(|e| {
+            let error = Error::usage(caret(&path.display().to_string(), &text, e.span(), e.message()));
+            match suggestion(e.message()) {
+                Some(near) => error.hint(format!("did you mean `{near}`?")),
+                None => error.hint("docs/configuration.md describes every key"),
+            }
+        })
+    }
+
+    pub(crate) fn retry(&self) -> Result<Retry> {
+        let duration = |name: &str, text: &str| -> Result<Duration> {
+            let millis = text.strip_suffix("ms").and_then(|n| n.parse().ok()).map(Duration::from_millis);
+            let seconds = || duration_seconds(text).ok().and_then(|s| u64::try_from(s).ok()).map(Duration::from_secs);
+            millis.or_else(seconds).ok_or_else(|| {
+                Error::usage(format!("[http] {name} = {text:?} is not a duration")).hint("such as \"90s\" or \"500ms\"")
+            })
+        };
+        Ok(Retry {
+            attempts: self.http.retries.saturating_add(1),
+            backoff: duration("backoff", &self.http.backoff)?,
+            timeout: duration("timeout", &self.http.timeout)?,
+        })
+    }
+
+    /// The catalog with each table's own options applied.
+    pub(crate) fn apply(&self, catalog: &mut Catalog) -> Result<()> {
+        for (name, options) in &self.tables {
+            let Some(table) = catalog.get(name) else {
+                return Err(catalog.unknown(name).at(format!("[tables.{name}]")));
+            };
+            let table = options.apply(Table::clone(table)).map_err(|e| e.at(format!("[tables.{name}]")))?;
+            catalog.replace(table);
+        }
+        Ok(())
+    }
+}
+
+impl TableOptions {
+    fn apply(&self, mut table: Table) -> Result<Table> {
+        let seconds =
+            |key: &str, text: &str| duration_seconds(text).map_err(|why| Error::usage(format!("{key}: {why}")));
+        let unsliced = |key: &str| Error::usage(format!("`{key}` is for tables cut by day; this one is read whole"));
+        if let Some(text) = &self.lookback {
+            table.slices.as_mut().ok_or_else(|| unsliced("lookback"))?.lookback = seconds("lookback", text)?;
+        }
+        match &self.history {
+            Some(History::Versions(true)) => table = table.with_history()?,
+            Some(History::Back(text)) => {
+                table.slices.as_mut().ok_or_else(|| unsliced("history"))?.history = seconds("history", text)?;
+            }
+            Some(History::Versions(false)) | None => {}
+        }
+        Ok(table)
+    }
+}
+
+/// One surface's host and credential, and what the key stands for (`key.project`).
+#[derive(Debug)]
+pub(crate) struct Access {
+    pub(crate) surface: Surface,
+    pub(crate) base: String,
+    pub(crate) key: Secret,
+    pub(crate) values: Vec<(String, String)>,
+}
+
+/// The credentials that the environment gives; a surface without a key is left out.
+pub(crate) fn access() -> Result<Vec<Access>> {
+    let openai = base("OPENAI_BASE_URL", "https://api.openai.com/v1")?;
+    let mut access = Vec::new();
+    if let Some(key) = variable("OPENAI_ADMIN_KEY")? {
+        access.push(Access {
+            surface: Surface::Admin,
+            base: openai.clone(),
+            key: Secret::new(key),
+            values: Vec::new(),
+        });
+    }
+    for (project, key) in project_keys(variable("OPENAI_PROJECT_KEYS")?.as_deref().unwrap_or_default())? {
+        let values = vec![("key.project".to_string(), project)];
+        access.push(Access { surface: Surface::Project, base: openai.clone(), key: Secret::new(key), values });
+    }
+    Ok(access)
+}
+
+/// `proj_a=sk-…,proj_b=sk-…`; one key may stand without a name, its rows say `default`.
+fn project_keys(text: &str) -> Result<Vec<(String, String)>> {
+    let mut keys: Vec<(String, String)> = Vec::new();
+    for (index, entry) in text.split(',').enumerate().filter(|(_, e)| !e.is_empty()) {
+        let (project, key) = entry.split_once('=').unwrap_or(("default", entry));
+        let place = format!("OPENAI_PROJECT_KEYS, entry {}", index + 1);
+        if project.is_empty() || key.is_empty() {
+            return Err(Error::usage(format!("{place}: half of it is missing"))
+                .hint("each entry is proj_…=sk-…, with commas between"));
+        }
+        if keys.iter().any(|(p, _)| p == project) {
+            return Err(Error::usage(format!("{place}: {project} was named before"))
+                .hint("name the project of each key: proj_…=sk-…"));
+        }
+        keys.push((project.to_string(), key.to_string()));
+    }
+    Ok(keys)
+}
+
+/// The error when no surface has a key.
+pub(crate) fn no_key() -> Error {
+    Error::usage("no key is set, so there is nothing to read").hint(
+        "set OPENAI_ADMIN_KEY to an Admin key (platform.openai.com, Settings, Admin keys), or OPENAI_ADMIN_KEY_FILE to a file that holds it; `openai-elt demo` needs none",
+    )
+}
+
+/// A variable's value, or that of the file named by `NAME_FILE`. Set and empty is a mistake.
+fn variable(name: &str) -> Result<Option<String>> {
+    let file = format!("{name}_FILE");
+    let (value, source) = match (std::env::var(name), std::env::var(&file)) {
+        (Ok(_), Ok(_)) => return Err(Error::usage(format!("both {name} and {file} are set")).hint("set one of them")),
+        (Ok(value), _) => (value, name.to_string()),
+        (Err(std::env::VarError::NotUnicode(_)), _) => return Err(Error::usage(format!("{name} is not UTF-8"))),
+        (_, Ok(path)) => {
+            let read = std::fs::read_to_string(&path);
+            (read.map_err(|e| Error::usage(format!("{file}: {path}: {e}")))?, file)
+        }
+        _ => return Ok(None),
+    };
+    let value = value.trim().to_string();
+    if value.is_empty() {
+        return Err(
+            Error::usage(format!("{source} is set but empty")).hint(format!("give it a value, or unset {source}"))
+        );
+    }
+    if value.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err(Error::usage(format!("{source} has a space or control character inside"))
+            .hint("a key is one word: check how it was copied"));
+    }
+    Ok(Some(value))
+}
+
+/// A base URL: https, or http on loopback only, because the key goes with every request.
+fn base(name: &str, usual: &str) -> Result<String> {
+    let text = variable(name)?.unwrap_or_else(|| usual.to_string());
+    let url = url::Url::parse(&text).map_err(|e| Error::usage(format!("{name}={text} is not a URL: {e}")))?;
+    let loopback = match url.host() {
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    match url.scheme() {
+        "https" => Ok(text),
+        "http" if loopback => Ok(text),
+        "http" => {
+            Err(Error::usage(format!("{name}={text}: plain http would send the key in the clear")).hint("use https"))
+        }
+        _ => Err(Error::usage(format!("{name}={text} is not an http(s) URL"))),
+    }
+}
+
+/// Table names and patterns: which tables a run reads.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Selection {
+    pub(crate) named: Vec<String>,
+    pub(crate) excluded: Vec<String>,
+}
+
+impl Selection {
+    /// The chosen tables, and the parents they cannot do without.
+    pub(crate) fn choose(&self, catalog: &Catalog, surfaces: &[Surface]) -> Result<Vec<String>> {
+        for pattern in self.named.iter().chain(&self.excluded) {
+            if !catalog.iter().any(|t| glob(pattern, &t.name)) {
+                return Err(catalog.unknown(pattern));
+            }
+        }
+        let named = |t: &Table| self.named.iter().any(|p| glob(p, &t.name));
+        let excluded = |t: &Table| self.excluded.iter().any(|p| glob(p, &t.name));
+        let mut chosen = Vec::new();
+        for table in catalog.iter().filter(|t| surfaces.contains(&t.surface)) {
+            let wanted = if self.named.is_empty() { !table.only_if_named } else { named(table) };
+            if !wanted || excluded(table) {
+                continue;
+            }
+            let mut with_parents = vec![table.name.clone()];
+            let mut parent = table.parent.as_ref().and_then(|p| catalog.get(&p.table));
+            while let Some(up) = parent {
+                if excluded(up) || !surfaces.contains(&up.surface) {
+                    with_parents.clear();
+                    if named(table) {
+                        return Err(Error::usage(format!(
+                            "{} needs {}, which cannot be read in this run",
+                            table.name, up.name
+                        ))
+                        .hint(format!("do not exclude {}, and set the key of its surface", up.name)));
+                    }
+                    break;
+                }
+                with_parents.push(up.name.clone());
+                parent = up.parent.as_ref().and_then(|p| catalog.get(&p.table));
+            }
+            chosen.extend(with_parents);
+        }
+        if let Some(origin) = self.named.iter().find(|n| !chosen.iter().any(|c| glob(n, c))) {
+            let surface = catalog.iter().find(|t| glob(origin, &t.name)).map(|t| t.surface.name()).unwrap_or_default();
+            return Err(Error::usage(format!("`{origin}` is on the {surface} surface, whose key is not set"))
+                .hint("docs/configuration.md lists the variable of each surface"));
+        }
+        chosen.sort();
+        chosen.dedup();
+        Ok(chosen)
+    }
+}
+
+/// A moment: a date (midnight UTC) or RFC 3339.
+pub(crate) fn moment(flag: &str, text: &str) -> Result<chrono::DateTime<chrono::Utc>> {
+    if let Ok(date) = text.parse::<chrono::NaiveDate>() {
+        return Ok(date.and_time(chrono::NaiveTime::MIN).and_utc());
+    }
+    let time = chrono::DateTime::parse_from_rfc3339(text);
+    time.map(|t| t.to_utc()).map_err(|_| {
+        Error::usage(format!("{flag} {text} is not a moment"))
+            .hint("such as 2026-01-01 or 2026-01-01T12:00:00Z, in UTC")
+    })
+}

@@ -1,0 +1,153 @@
+//! One Arrow builder for each column, fed with raw JSON values.
+
+use std::sync::Arc;
+
+use arrow_array::ArrayRef;
+use arrow_array::builder::{
+    BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder, Int64Builder, StringBuilder,
+    TimestampMicrosecondBuilder,
+};
+
+use super::json::{Kind, Malformed, inner, unescape};
+use super::keep;
+use super::value;
+use crate::schema::Type;
+
+/// How a value went into its column.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Fit {
+    Whole,
+    /// Rounded: the column has it, but the exact text is worth keeping.
+    Rounded,
+    /// Not of the column's type: the column is null.
+    Not,
+}
+
+pub(super) enum Column {
+    Text(StringBuilder),
+    Json(StringBuilder),
+    Int(Int64Builder),
+    Float(Float64Builder),
+    Bool(BooleanBuilder),
+    Decimal(Decimal128Builder),
+    Date(Date32Builder),
+    Timestamp(TimestampMicrosecondBuilder),
+}
+
+impl Column {
+    pub(super) fn new(kind: Type) -> Column {
+        match kind {
+            Type::String => Column::Text(StringBuilder::new()),
+            Type::Json => Column::Json(StringBuilder::new()),
+            Type::Int => Column::Int(Int64Builder::new()),
+            Type::Float => Column::Float(Float64Builder::new()),
+            Type::Bool => Column::Bool(BooleanBuilder::new()),
+            Type::Decimal => Column::Decimal(Decimal128Builder::new().with_data_type(kind.arrow())),
+            Type::Date => Column::Date(Date32Builder::new()),
+            Type::Timestamp => Column::Timestamp(TimestampMicrosecondBuilder::new().with_data_type(kind.arrow())),
+        }
+    }
+
+    /// Appends a JSON value, or null where it does not fit.
+    pub(super) fn push(&mut self, value: &str, scratch: &mut String) -> Result<Fit, Malformed> {
+        if Kind::of(value) == Kind::Null {
+            self.push_null();
+            return Ok(Fit::Whole);
+        }
+        let fits = match self {
+            Column::Text(builder) => return Ok(push_text(builder, value)),
+            Column::Json(builder) => {
+                scratch.clear();
+                keep::value_of(value, scratch)?;
+                builder.append_value(&*scratch);
+                true
+            }
+            Column::Int(builder) => option(value::int(value), |v| builder.append_option(v)),
+            Column::Float(builder) => option(value::float(value), |v| builder.append_option(v)),
+            Column::Bool(builder) => option(value::boolean(value), |v| builder.append_option(v)),
+            Column::Date(builder) => option(value::date(value), |v| builder.append_option(v)),
+            Column::Timestamp(builder) => option(value::timestamp(value), |v| builder.append_option(v)),
+            Column::Decimal(builder) => {
+                let decimal = value::decimal(value);
+                builder.append_option(decimal.map(|d| d.units));
+                match decimal {
+                    Some(decimal) if !decimal.exact => return Ok(Fit::Rounded),
+                    other => other.is_some(),
+                }
+            }
+        };
+        Ok(if fits { Fit::Whole } else { Fit::Not })
+    }
+
+    pub(super) fn push_null(&mut self) {
+        match self {
+            Column::Text(b) | Column::Json(b) => b.append_null(),
+            Column::Int(b) => b.append_null(),
+            Column::Float(b) => b.append_null(),
+            Column::Bool(b) => b.append_null(),
+            Column::Decimal(b) => b.append_null(),
+            Column::Date(b) => b.append_null(),
+            Column::Timestamp(b) => b.append_null(),
+        }
+    }
+
+    /// Appends text as it is (a bound value, the assembled `_extra`).
+    pub(super) fn push_text(&mut self, text: &str) {
+        match self {
+            Column::Text(builder) | Column::Json(builder) => builder.append_value(text),
+            other => other.push_null(),
+        }
+    }
+
+    pub(super) fn push_micros(&mut self, micros: i64) {
+        match self {
+            Column::Timestamp(builder) => builder.append_value(micros),
+            other => other.push_null(),
+        }
+    }
+
+    pub(super) fn push_bool(&mut self, flag: bool) {
+        match self {
+            Column::Bool(builder) => builder.append_value(flag),
+            other => other.push_null(),
+        }
+    }
+
+    pub(super) fn finish(&mut self) -> ArrayRef {
+        match self {
+            Column::Text(b) | Column::Json(b) => Arc::new(b.finish()),
+            Column::Int(b) => Arc::new(b.finish()),
+            Column::Float(b) => Arc::new(b.finish()),
+            Column::Bool(b) => Arc::new(b.finish()),
+            Column::Decimal(b) => Arc::new(b.finish()),
+            Column::Date(b) => Arc::new(b.finish()),
+            Column::Timestamp(b) => Arc::new(b.finish()),
+        }
+    }
+}
+
+fn option<T>(value: Option<T>, append: impl FnOnce(Option<T>)) -> bool {
+    let fits = value.is_some();
+    append(value);
+    fits
+}
+
+/// A string's characters; a number or boolean as its JSON text, so that an id
+/// that arrives as a number is still the id.
+fn push_text(builder: &mut StringBuilder, value: &str) -> Fit {
+    match Kind::of(value) {
+        Kind::String => match unescape(inner(value)) {
+            Some(text) => builder.append_value(text),
+            None => {
+                builder.append_null();
+                return Fit::Not;
+            }
+        },
+        Kind::Number | Kind::Bool => builder.append_value(value),
+        _ => {
+            builder.append_null();
+            return Fit::Not;
+        }
+    }
+    Fit::Whole
+}

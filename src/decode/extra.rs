@@ -1,0 +1,76 @@
+//! What no column covers, put together as the JSON object of `_extra`.
+//!
+//! Members keep their nesting: an unknown `/user/badge` becomes
+//! `{"user":{"badge":…}}`, one of the enclosing record `{"..":{…}}`.
+
+use super::json::Malformed;
+use super::keep;
+
+/// One value to keep: the names above it as they stand between quotes, and its text.
+#[derive(Clone, Debug)]
+pub(super) struct Spare<'a> {
+    pub(super) path: Vec<&'a str>,
+    pub(super) value: &'a str,
+}
+
+/// Writes the object; nothing is written when there is nothing to keep.
+pub(super) fn assemble(spares: &[Spare<'_>], into: &mut String) -> Result<(), Malformed> {
+    into.clear();
+    if spares.is_empty() {
+        return Ok(());
+    }
+    level(&spares.iter().collect::<Vec<_>>(), 0, into)
+}
+
+fn level(spares: &[&Spare<'_>], depth: usize, into: &mut String) -> Result<(), Malformed> {
+    let mut done: Vec<&str> = Vec::new();
+    into.push('{');
+    for spare in spares {
+        let Some(name) = spare.path.get(depth).copied() else { continue };
+        if done.contains(&name) {
+            continue;
+        }
+        if !done.is_empty() {
+            into.push(',');
+        }
+        done.push(name);
+        into.push('"');
+        into.push_str(name);
+        into.push_str("\":");
+        let same: Vec<&Spare<'_>> = spares.iter().filter(|s| s.path.get(depth) == Some(&name)).copied().collect();
+        // A leaf and a branch of one name cannot both be kept; the leaf came whole.
+        match same.iter().find(|s| s.path.len() == depth + 1) {
+            Some(leaf) => keep::member_value(name, leaf.value, into)?,
+            None if keep::is_secret(name) => into.push_str(keep::REDACTED),
+            None => level(&same, depth + 1, into)?,
+        }
+    }
+    into.push('}');
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nests_and_redacts() {
+        let spare = |path: &[&'static str], value: &'static str| Spare { path: path.to_vec(), value };
+        let mut out = String::new();
+        assemble(
+            &[
+                spare(&["a"], "1"),
+                spare(&["user", "x"], "[ 2 ]"),
+                spare(&["user", "y", "z"], "\"s\""),
+                spare(&["client_secret"], "\"s\""),
+                spare(&["api_key", "id"], "\"k\""),
+            ],
+            &mut out,
+        )
+        .unwrap();
+        assert_eq!(
+            out,
+            r#"{"a":1,"user":{"x":[2],"y":{"z":"s"}},"client_secret":"[redacted]","api_key":"[redacted]"}"#
+        );
+    }
+}

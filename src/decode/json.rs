@@ -1,0 +1,491 @@
+//! A pull scanner for JSON text: one pass, no tree, nothing allocated for what is skipped.
+//!
+//! Values are handed out as slices of the text they came from, so that a
+//! decimal is parsed from its own digits and an unknown member is kept as it
+//! came. `serde_json` was the alternative; its `Value` costs three times the
+//! time, and its visitors do not give the raw text of a number or object while
+//! walking. The grammar is RFC 8259, strictly; `tests` below hold it against
+//! `serde_json` on generated and on mutilated texts.
+//!
+//! Nesting is limited to [`MAX_DEPTH`]; the scanner itself does not recurse.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// Deeper nesting than any documented answer by far; a stack overflow is out of reach.
+pub(crate) const MAX_DEPTH: usize = 256;
+
+/// Not JSON: what was wrong, and at which byte.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Malformed {
+    pub(crate) at: usize,
+    pub(crate) what: &'static str,
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not JSON at byte {}: {}", self.at, self.what)
+    }
+}
+
+/// What a value is, told by its first byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Null,
+    Bool,
+    Number,
+    String,
+    Array,
+    Object,
+}
+
+impl Kind {
+    pub(crate) fn of(text: &str) -> Kind {
+        match text.as_bytes().first() {
+            Some(b'{') => Kind::Object,
+            Some(b'[') => Kind::Array,
+            Some(b'"') => Kind::String,
+            Some(b't' | b'f') => Kind::Bool,
+            Some(b'n') => Kind::Null,
+            _ => Kind::Number,
+        }
+    }
+
+    /// With its article, for messages.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Kind::Null => "null",
+            Kind::Bool => "a boolean",
+            Kind::Number => "a number",
+            Kind::String => "a string",
+            Kind::Array => "an array",
+            Kind::Object => "an object",
+        }
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct Scanner<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Scanner<'a> {
+    pub(crate) fn new(text: &'a str) -> Scanner<'a> {
+        Scanner { text, at: 0 }
+    }
+
+    pub(crate) fn position(&self) -> usize {
+        self.at
+    }
+
+    fn bytes(&self) -> &'a [u8] {
+        self.text.as_bytes()
+    }
+
+    fn fail<T>(&self, what: &'static str) -> Result<T, Malformed> {
+        let what = if self.at >= self.text.len() { "the text ends too early" } else { what };
+        Err(Malformed { at: self.at, what })
+    }
+
+    fn space(&mut self) {
+        let bytes = self.bytes();
+        while let Some(b' ' | b'\n' | b'\t' | b'\r') = bytes.get(self.at) {
+            self.at += 1;
+        }
+    }
+
+    /// The first byte of the next token.
+    pub(crate) fn peek(&mut self) -> Result<u8, Malformed> {
+        self.space();
+        match self.bytes().get(self.at) {
+            Some(byte) => Ok(*byte),
+            None => self.fail("a value was expected"),
+        }
+    }
+
+    /// Nothing but space may follow.
+    pub(crate) fn end(&mut self) -> Result<(), Malformed> {
+        self.space();
+        match self.at == self.text.len() {
+            true => Ok(()),
+            false => self.fail("more text after the value"),
+        }
+    }
+
+    /// Steps into `{` or `[`; false when the value is something else.
+    pub(crate) fn enter(&mut self, open: u8) -> Result<bool, Malformed> {
+        let found = self.peek()? == open;
+        self.at += usize::from(found);
+        Ok(found)
+    }
+
+    /// The next member's name inside an object, or none at its end.
+    ///
+    /// The name is given as it stands between the quotes; [`unescape`] reads it.
+    pub(crate) fn member(&mut self, first: &mut bool) -> Result<Option<&'a str>, Malformed> {
+        if !self.separator(first, b'}')? {
+            return Ok(None);
+        }
+        if self.peek()? != b'"' {
+            return self.fail("a member's name was expected");
+        }
+        let name = self.string()?;
+        if self.peek()? != b':' {
+            return self.fail("a `:` was expected");
+        }
+        self.at += 1;
+        Ok(Some(name))
+    }
+
+    /// Whether another element follows inside an array.
+    pub(crate) fn element(&mut self, first: &mut bool) -> Result<bool, Malformed> {
+        self.separator(first, b']')
+    }
+
+    fn separator(&mut self, first: &mut bool, close: u8) -> Result<bool, Malformed> {
+        let next = self.peek()?;
+        if next == close {
+            self.at += 1;
+            return Ok(false);
+        }
+        if std::mem::take(first) {
+            return Ok(true);
+        }
+        if next != b',' {
+            return self.fail("a `,` or the end of the list was expected");
+        }
+        self.at += 1;
+        if self.peek()? == close {
+            return self.fail("a value was expected after the `,`");
+        }
+        Ok(true)
+    }
+
+    /// The next value's text, whole.
+    pub(crate) fn value(&mut self) -> Result<&'a str, Malformed> {
+        self.space();
+        let start = self.at;
+        self.skip()?;
+        Ok(&self.text[start..self.at])
+    }
+
+    /// Steps over the next value, checking it.
+    pub(crate) fn skip(&mut self) -> Result<(), Malformed> {
+        // One bit for each open bracket: true = object.
+        let mut open: Vec<bool> = Vec::new();
+        let mut first = false;
+        loop {
+            let next = self.peek()?;
+            match next {
+                b'{' | b'[' if open.len() == MAX_DEPTH => return self.fail("nested too deeply"),
+                b'{' | b'[' => {
+                    self.at += 1;
+                    open.push(next == b'{');
+                    first = true;
+                }
+                _ => self.scalar(next)?,
+            }
+            // Close what ends here, then go to the next value of what is still open.
+            loop {
+                let Some(&object) = open.last() else { return Ok(()) };
+                let more = match object {
+                    true => self.member(&mut first)?.is_some(),
+                    false => self.element(&mut first)?,
+                };
+                if more {
+                    break;
+                }
+                open.pop();
+                first = false;
+            }
+        }
+    }
+
+    fn scalar(&mut self, next: u8) -> Result<(), Malformed> {
+        match next {
+            b'"' => self.string().map(|_| ()),
+            b't' => self.word("true"),
+            b'f' => self.word("false"),
+            b'n' => self.word("null"),
+            _ => self.number(),
+        }
+    }
+
+    fn word(&mut self, word: &'static str) -> Result<(), Malformed> {
+        if !self.bytes()[self.at..].starts_with(word.as_bytes()) {
+            return self.fail("a value was expected");
+        }
+        self.at += word.len();
+        Ok(())
+    }
+
+    /// What stands between the quotes, escapes checked but not read.
+    fn string(&mut self) -> Result<&'a str, Malformed> {
+        self.at += 1;
+        let start = self.at;
+        let bytes = self.bytes();
+        loop {
+            self.at = plain_until(bytes, self.at);
+            match bytes.get(self.at) {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(&self.text[start..self.at - 1]);
+                }
+                Some(b'\\') => self.escape()?,
+                Some(_) => return self.fail("a control character inside a string"),
+                None => return self.fail("a string without its end"),
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<(), Malformed> {
+        let bytes = self.bytes();
+        match bytes.get(self.at + 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
+                self.at += 2;
+                Ok(())
+            }
+            Some(b'u')
+                if bytes.len() >= self.at + 6 && bytes[self.at + 2..self.at + 6].iter().all(u8::is_ascii_hexdigit) =>
+            {
+                self.at += 6;
+                Ok(())
+            }
+            _ => self.fail("an escape that JSON does not have"),
+        }
+    }
+
+    fn number(&mut self) -> Result<(), Malformed> {
+        let bytes = self.bytes();
+        let digits = |mut at: usize| {
+            let start = at;
+            while bytes.get(at).is_some_and(u8::is_ascii_digit) {
+                at += 1;
+            }
+            (at, at > start)
+        };
+        let start = self.at + usize::from(bytes.get(self.at) == Some(&b'-'));
+        let (mut at, any) = digits(start);
+        if !any || (bytes[start] == b'0' && at > start + 1) {
+            return self.fail("a value was expected");
+        }
+        if bytes.get(at) == Some(&b'.') {
+            let (end, any) = digits(at + 1);
+            if !any {
+                return self.fail("a number without digits after its point");
+            }
+            at = end;
+        }
+        if let Some(b'e' | b'E') = bytes.get(at) {
+            let sign = usize::from(matches!(bytes.get(at + 1), Some(b'+' | b'-')));
+            let (end, any) = digits(at + 1 + sign);
+            if !any {
+                return self.fail("a number without digits in its exponent");
+            }
+            at = end;
+        }
+        self.at = at;
+        Ok(())
+    }
+}
+
+/// The first byte at or after `at` that is a quote, a backslash or a control
+/// character; eight at a time, because most of an answer is inside strings.
+fn plain_until(bytes: &[u8], mut at: usize) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    let zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
+    while let Some(chunk) = bytes.get(at..at + 8).and_then(|c| <[u8; 8]>::try_from(c).ok()) {
+        let word = u64::from_le_bytes(chunk);
+        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
+        let found = zero(word ^ (ONES * u64::from(b'"'))) | zero(word ^ (ONES * u64::from(b'\\'))) | control;
+        if found != 0 {
+            // Borrows only spread upwards, so the lowest mark is a true one.
+            return at + (found.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    while bytes.get(at).is_some_and(|b| *b != b'"' && *b != b'\\' && *b >= 0x20) {
+        at += 1;
+    }
+    at
+}
+
+/// The characters that a string's inner text stands for; none when it holds half
+/// of a surrogate pair, which no UTF-8 text can.
+pub(crate) fn unescape(raw: &str) -> Option<Cow<'_, str>> {
+    let Some(mut next) = raw.find('\\') else { return Some(Cow::Borrowed(raw)) };
+    let mut text = String::with_capacity(raw.len());
+    let mut rest = raw;
+    loop {
+        text.push_str(&rest[..next]);
+        let escape = *rest.as_bytes().get(next + 1)?;
+        rest = rest.get(next + 2..)?;
+        match escape {
+            b'b' => text.push('\u{8}'),
+            b'f' => text.push('\u{c}'),
+            b'n' => text.push('\n'),
+            b'r' => text.push('\r'),
+            b't' => text.push('\t'),
+            b'u' => {
+                let (character, used) = unicode(rest)?;
+                text.push(character);
+                rest = &rest[used..];
+            }
+            other => text.push(char::from(other)),
+        }
+        match rest.find('\\') {
+            Some(at) => next = at,
+            None => {
+                text.push_str(rest);
+                return Some(Cow::Owned(text));
+            }
+        }
+    }
+}
+
+/// The character after `\u`, and how much of the text it took.
+fn unicode(rest: &str) -> Option<(char, usize)> {
+    let high = u32::from_str_radix(rest.get(..4)?, 16).ok()?;
+    if let Some(character) = char::from_u32(high) {
+        return Some((character, 4));
+    }
+    let low = rest.get(4..10)?.strip_prefix("\\u")?;
+    let low = u32::from_str_radix(low, 16).ok()?;
+    let paired = (0xD800..0xDC00).contains(&high) && (0xDC00..0xE000).contains(&low);
+    let code = paired.then(|| 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00))?;
+    Some((char::from_u32(code)?, 10))
+}
+
+/// The inner text of a string value.
+pub(crate) fn inner(string: &str) -> &str {
+    string.get(1..string.len().saturating_sub(1)).unwrap_or("")
+}
+
+/// The value at a pointer inside a value; none when it is not there.
+pub(crate) fn pointer<'a>(value: &'a str, segments: &[String]) -> Result<Option<&'a str>, Malformed> {
+    let Some((name, rest)) = segments.split_first() else { return Ok(Some(value)) };
+    let mut scanner = Scanner::new(value);
+    let mut first = true;
+    if scanner.enter(b'{')? {
+        while let Some(member) = scanner.member(&mut first)? {
+            let found = scanner.value()?;
+            if unescape(member).is_some_and(|m| m == name.as_str()) {
+                return pointer(found, rest);
+            }
+        }
+    } else if let (true, Ok(wanted)) = (scanner.enter(b'[')?, name.parse::<usize>()) {
+        let mut index = 0;
+        while scanner.element(&mut first)? {
+            let found = scanner.value()?;
+            if index == wanted {
+                return pointer(found, rest);
+            }
+            index += 1;
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn valid(text: &str) -> bool {
+        let mut scanner = Scanner::new(text);
+        scanner.skip().and_then(|()| scanner.end()).is_ok()
+    }
+
+    #[test]
+    fn grammar() {
+        for good in ["0", "-0.5e+10", "\"a\\u00e9\\n\"", "[]", "[1, {\"a\": []}]", " {} ", "true", "1E5"] {
+            assert!(valid(good), "{good}");
+        }
+        for bad in [
+            "",
+            "01",
+            "1.",
+            ".5",
+            "+1",
+            "[1,]",
+            "{\"a\":1,}",
+            "{a:1}",
+            "\"\t\"",
+            "\"\\x\"",
+            "nul",
+            "[1 2]",
+            "{} {}",
+            "-",
+            "1e",
+        ] {
+            assert!(!valid(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn depth_is_limited() {
+        let deep = |n: usize| "[".repeat(n) + &"]".repeat(n);
+        assert!(valid(&deep(MAX_DEPTH)));
+        assert!(!valid(&deep(MAX_DEPTH + 1)));
+        assert!(!valid(&"[".repeat(1_000_000)));
+    }
+
+    #[test]
+    fn escapes() {
+        assert_eq!(unescape("a\\u00e9\\ud83d\\ude00\\/").as_deref(), Some("aé😀/"));
+        assert_eq!(unescape("\\ud83d"), None);
+        assert_eq!(unescape("\\ud83d\\u0041"), None);
+    }
+
+    #[test]
+    fn pointers() {
+        let text = r#"{"a":{"b.c":[1,{"d":"x"}]},"n":null}"#;
+        let at = |p: &[&str]| pointer(text, &p.iter().map(|s| s.to_string()).collect::<Vec<_>>()).unwrap();
+        assert_eq!(at(&["a", "b.c", "1", "d"]), Some("\"x\""));
+        assert_eq!(at(&["n"]), Some("null"));
+        assert_eq!(at(&["a", "z"]), None);
+    }
+
+    /// Texts that are JSON, or nearly.
+    fn nearly_json() -> impl Strategy<Value = String> {
+        let leaf = prop_oneof![
+            Just("null".to_string()),
+            Just("true".to_string()),
+            any::<i64>().prop_map(|n| n.to_string()),
+            any::<f64>().prop_filter("finite", |f| f.is_finite()).prop_map(|f| format!("{f:e}")),
+            ".*".prop_map(|s| serde_json::to_string(&s).unwrap()),
+            r#"[\[\]{}",:0-9eE.\\ntu -]{0,6}"#.prop_map(|s| s),
+        ];
+        leaf.prop_recursive(5, 64, 5, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(|v| format!("[{}]", v.join(" , "))),
+                prop::collection::vec(("[a-z\"\\\\]{0,4}", inner), 0..5).prop_map(|v| {
+                    let members: Vec<_> =
+                        v.iter().map(|(k, v)| format!("{}:{v}", serde_json::to_string(k).unwrap())).collect();
+                    format!("{{{}}}", members.join(","))
+                }),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_serde_json(text in nearly_json()) {
+            prop_assert_eq!(valid(&text), serde_json::from_str::<Box<serde_json::value::RawValue>>(&text).is_ok());
+        }
+
+        #[test]
+        fn strings_agree_with_serde_json(text in ".*") {
+            let encoded = serde_json::to_string(&text).unwrap();
+            prop_assert_eq!(unescape(inner(&encoded)).unwrap(), text);
+        }
+
+        #[test]
+        fn any_text_ends_without_panic(text in ".*") {
+            let _ = valid(&text);
+            let _ = unescape(&text);
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! How JSON is kept: compact, and with the values of secret members replaced.
+//!
+//! Used for `json` columns and for `_extra`. Tool definitions of eval runs and
+//! agents can carry live credentials; whatever stands under a name that says so
+//! is gone before anything is written, at any depth and in any case.
+
+use super::json::{Kind, MAX_DEPTH, Malformed, Scanner, unescape};
+
+pub(crate) const REDACTED: &str = "\"[redacted]\"";
+
+/// Whether a member of that name (as it stands between its quotes) holds a secret.
+pub(crate) fn is_secret(raw_name: &str) -> bool {
+    const NAMES: [&str; 8] = [
+        "authorization",
+        "cookie",
+        "password",
+        "api_key",
+        "access_token",
+        "refresh_token",
+        "bearer_token",
+        "client_secret",
+    ];
+    // Half a surrogate pair cannot be read, so what it names is not trusted.
+    let Some(name) = unescape(raw_name) else { return true };
+    let ends = |suffix: &str| {
+        let cut = name.len().saturating_sub(suffix.len());
+        name.is_char_boundary(cut) && name[cut..].eq_ignore_ascii_case(suffix)
+    };
+    NAMES.iter().any(|n| name.eq_ignore_ascii_case(n)) || ends("secret") || ends("secrets")
+}
+
+/// Appends the value of a member of that name; `null` stays, it tells nothing.
+pub(crate) fn member_value(raw_name: &str, value: &str, into: &mut String) -> Result<(), Malformed> {
+    if is_secret(raw_name) && Kind::of(value) != Kind::Null {
+        into.push_str(REDACTED);
+        return Ok(());
+    }
+    value_of(value, into)
+}
+
+/// Appends a value without the space between its tokens.
+pub(crate) fn value_of(value: &str, into: &mut String) -> Result<(), Malformed> {
+    match Kind::of(value) {
+        Kind::Object | Kind::Array => copy(&mut Scanner::new(value), into),
+        _ => {
+            into.push_str(value);
+            Ok(())
+        }
+    }
+}
+
+/// Copies one object or array, with a stack of its own instead of recursion.
+fn copy(scanner: &mut Scanner<'_>, into: &mut String) -> Result<(), Malformed> {
+    // For each open bracket: whether it is an object, and whether a value has come yet.
+    let mut open: Vec<(bool, bool)> = Vec::new();
+    let mut first = true;
+    loop {
+        // At a value.
+        let next = scanner.peek()?;
+        if matches!(next, b'{' | b'[') {
+            if open.len() == MAX_DEPTH {
+                return Err(Malformed { at: scanner.position(), what: "nested too deeply" });
+            }
+            scanner.enter(next)?;
+            into.push(char::from(next));
+            open.push((next == b'{', false));
+            first = true;
+        } else {
+            into.push_str(scanner.value()?);
+        }
+        // After a value: on to the next one of what is still open.
+        loop {
+            let Some((object, begun)) = open.last_mut() else { return Ok(()) };
+            let name = match *object {
+                true => scanner.member(&mut first)?.map(Some),
+                false => scanner.element(&mut first)?.then_some(None),
+            };
+            let Some(name) = name else {
+                into.push(if *object { '}' } else { ']' });
+                open.pop();
+                first = false;
+                continue;
+            };
+            if std::mem::replace(begun, true) {
+                into.push(',');
+            }
+            let Some(name) = name else { break };
+            into.push('"');
+            into.push_str(name);
+            into.push_str("\":");
+            if !is_secret(name) || scanner.peek()? == b'n' {
+                break;
+            }
+            scanner.skip()?;
+            into.push_str(REDACTED);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn kept(text: &str) -> String {
+        let mut out = String::new();
+        value_of(text, &mut out).unwrap();
+        out
+    }
+
+    #[test]
+    fn compact() {
+        assert_eq!(kept("{ \"a\" : [ 1 , {} , [ ] ],\n\"b\":\"x y\" }"), r#"{"a":[1,{},[]],"b":"x y"}"#);
+    }
+
+    #[test]
+    fn secrets_are_replaced_at_any_depth_and_in_any_case() {
+        assert_eq!(
+            kept(
+                r#"{"tools":[{"Authorization":"sk","headers":{"COOKIE":["c"]},"domain_secrets":[{"value":"v"}],"x":1}],"api_key":null}"#
+            ),
+            r#"{"tools":[{"Authorization":"[redacted]","headers":{"COOKIE":"[redacted]"},"domain_secrets":"[redacted]","x":1}],"api_key":null}"#
+        );
+        assert_eq!(kept(r#"{"p\u0061ssword":"x"}"#), r#"{"p\u0061ssword":"[redacted]"}"#);
+        assert_eq!(
+            kept(r#"{"api_key.created":{"id":"1"},"secretary":"s"}"#),
+            r#"{"api_key.created":{"id":"1"},"secretary":"s"}"#
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn keeps_the_value(value in json()) {
+            let spaced = serde_json::to_string_pretty(&value).unwrap();
+            let back: serde_json::Value = serde_json::from_str(&kept(&spaced)).unwrap();
+            prop_assert_eq!(back, value);
+        }
+    }
+
+    fn json() -> impl Strategy<Value = serde_json::Value> {
+        use serde_json::Value;
+        let leaf = prop_oneof![Just(Value::Null), any::<i64>().prop_map(Value::from), ".*".prop_map(Value::from)];
+        leaf.prop_recursive(4, 32, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map("[a-f]{1,3}", inner, 0..4).prop_map(|m| Value::from_iter(m)),
+            ]
+        })
+    }
+}

@@ -1,0 +1,339 @@
+//! Response bytes to Arrow, in one pass: no tree of values in between.
+//!
+//! A [`Decoder`] belongs to one table and one piece of work. It walks the text
+//! of each answer along the table's tree of members, notes where each column's
+//! value stands, and appends one row for each record. What no column covers
+//! goes to `_extra`, what does not fit makes its column null and goes there
+//! too: nothing is lost and nothing stops.
+//!
+//! Pure: text in, rows out.
+
+mod column;
+mod extra;
+pub(crate) mod json;
+mod keep;
+mod shape;
+mod value;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+
+use crate::error::{Error, Result};
+use crate::schema::{From, Table};
+use column::{Column, Fit};
+use extra::Spare;
+use json::{Kind, Malformed, Scanner};
+use shape::Node;
+
+/// Values that did not fit a column: how many, and the first one's place and reason.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Misfit {
+    pub(crate) count: u64,
+    pub(crate) example: String,
+}
+
+pub(crate) struct Decoder {
+    table: Arc<Table>,
+    schema: SchemaRef,
+    levels: Vec<Node>,
+    columns: Vec<Column>,
+    synced_at: i64,
+    rows: usize,
+    misfits: BTreeMap<String, Misfit>,
+    scratch: String,
+}
+
+/// One row being put together: where each column's value stands in the text.
+struct Row<'a> {
+    values: Vec<Option<&'a str>>,
+    spares: Vec<Spare<'a>>,
+}
+
+/// What one answer's rows share: the values bound into its request, and where the walk is.
+struct Work<'a> {
+    bound: &'a [Option<String>],
+    place: String,
+}
+
+impl Decoder {
+    /// `synced_at` is the moment of the run, in microseconds since 1970 UTC.
+    pub(crate) fn new(table: Arc<Table>, synced_at: i64) -> Decoder {
+        Decoder {
+            schema: table.arrow(),
+            levels: shape::levels(&table),
+            columns: table.columns.iter().map(|c| Column::new(c.kind)).collect(),
+            synced_at,
+            rows: 0,
+            misfits: BTreeMap::new(),
+            scratch: String::new(),
+            table,
+        }
+    }
+
+    /// Rows decoded and not yet taken.
+    pub(crate) fn len(&self) -> usize {
+        self.rows
+    }
+
+    pub(crate) fn misfits(&self) -> &BTreeMap<String, Misfit> {
+        &self.misfits
+    }
+
+    /// The rows so far, as a batch.
+    pub(crate) fn take(&mut self) -> Result<RecordBatch> {
+        self.rows = 0;
+        let arrays = self.columns.iter_mut().map(Column::finish).collect();
+        RecordBatch::try_new(self.schema.clone(), arrays)
+            .map_err(|e| Error::contract(format!("rows of unequal length: {e}")))
+    }
+
+    /// Decodes one answer; gives the number of its rows.
+    ///
+    /// `bound` holds the values bound into the request (`projects.id`, …).
+    /// After an error the rows before it are still there, whole.
+    pub(crate) fn page(&mut self, text: &str, bound: &dyn Fn(&str) -> Option<String>) -> Result<usize> {
+        let before = self.rows;
+        let bound: Vec<Option<String>> = self
+            .table
+            .columns
+            .iter()
+            .map(|c| match &c.from {
+                From::Bound(name) => bound(name),
+                _ => None,
+            })
+            .collect();
+        let levels = std::mem::take(&mut self.levels);
+        let base = Row { values: vec![None; self.columns.len()], spares: Vec::new() };
+        let mut work = Work { bound: &bound, place: String::new() };
+        let walked = self.level(&levels, &mut Scanner::new(text), &base, &mut work);
+        self.levels = levels;
+        walked.map_err(|e| if work.place.is_empty() { e } else { e.at(work.place) })?;
+        Ok(self.rows - before)
+    }
+
+    /// One record of some level: its own values first, then the list inside it.
+    fn level<'a>(
+        &mut self,
+        levels: &[Node],
+        scanner: &mut Scanner<'a>,
+        outer: &Row<'a>,
+        work: &mut Work<'_>,
+    ) -> Result<()> {
+        let Some((node, inner)) = levels.split_first() else { return Ok(()) };
+        if scanner.peek().map_err(malformed)? != b'{' {
+            let text = scanner.value().map_err(malformed)?;
+            return Err(Error::contract(format!("an object was expected, found {}", found(text))));
+        }
+        let mut row = Row { values: outer.values.clone(), spares: outer.spares.clone() };
+        let mut rows = None;
+        let own = row.spares.len();
+        fill(scanner, node, &mut Vec::new(), &mut row, &mut rows).map_err(malformed)?;
+        let depth = self.table.request.rows.len() - inner.len();
+        if depth == 0 {
+            scanner.end().map_err(malformed)?;
+        }
+        let Some(pointer) = self.table.request.rows.get(depth) else {
+            return self.push(row, work);
+        };
+        match depth {
+            // The envelope of an answer is not data.
+            0 => row.spares.truncate(own),
+            _ => row.spares[own..].iter_mut().for_each(|spare| spare.path.insert(0, "..")),
+        }
+        let pointer = pointer.to_string();
+        let Some(list) = rows else {
+            return Err(Error::contract(format!("the list `{pointer}` is missing"))
+                .hint("the API's answer is not the documented one; nothing of this table was changed"));
+        };
+        if Kind::of(list) != Kind::Array {
+            return Err(Error::contract(format!("`{pointer}`: a list was expected, found {}", found(list))));
+        }
+        let (mut scanner, mut first, mut index) = (Scanner::new(list), true, 0_usize);
+        scanner.enter(b'[').map_err(malformed)?;
+        let length = work.place.len();
+        while scanner.element(&mut first).map_err(malformed)? {
+            work.place.truncate(length);
+            let _ = write!(work.place, "{pointer}/{index}");
+            self.level(inner, &mut scanner, &row, work)?;
+            index += 1;
+        }
+        work.place.truncate(length);
+        Ok(())
+    }
+
+    /// Appends one row.
+    fn push(&mut self, mut row: Row<'_>, work: &Work<'_>) -> Result<()> {
+        let table = Arc::clone(&self.table);
+        let mut unfit: Vec<(usize, &str)> = Vec::new();
+        for (index, column) in table.columns.iter().enumerate() {
+            let value = match &column.from {
+                From::Record(_) => row.values[index],
+                From::NamedBy(by) => take_named(&mut row, *by),
+                From::Bound(_) => {
+                    match &work.bound[index] {
+                        Some(text) => self.columns[index].push_text(text),
+                        None => self.columns[index].push_null(),
+                    }
+                    continue;
+                }
+                From::SyncedAt | From::ValidFrom => {
+                    self.columns[index].push_micros(self.synced_at);
+                    continue;
+                }
+                From::Deleted => {
+                    self.columns[index].push_bool(false);
+                    continue;
+                }
+                From::Current => {
+                    self.columns[index].push_bool(true);
+                    continue;
+                }
+                // `_extra` is written last, when it is known what did not fit.
+                From::Extra => continue,
+                From::ValidTo => None,
+            };
+            let Some(value) = value else {
+                self.columns[index].push_null();
+                continue;
+            };
+            match self.columns[index].push(value, &mut self.scratch).map_err(malformed)? {
+                Fit::Whole => {}
+                Fit::Rounded => unfit.push((index, value)),
+                Fit::Not => {
+                    self.misfit(index, value, &work.place);
+                    unfit.push((index, value));
+                }
+            }
+        }
+        let paths: Vec<Vec<Cow<'_, str>>> = unfit.iter().map(|(index, _)| path_of(&table, *index)).collect();
+        let mut spares: Vec<Spare<'_>> = row.spares;
+        for (path, (_, value)) in paths.iter().zip(&unfit) {
+            spares.push(Spare { path: path.iter().map(|n| n.as_ref()).collect(), value });
+        }
+        extra::assemble(&spares, &mut self.scratch).map_err(malformed)?;
+        if let Some(index) = table.position(&From::Extra) {
+            match self.scratch.is_empty() {
+                true => self.columns[index].push_null(),
+                false => self.columns[index].push_text(&self.scratch),
+            }
+        }
+        self.rows += 1;
+        Ok(())
+    }
+
+    fn misfit(&mut self, index: usize, value: &str, place: &str) {
+        let column = &self.table.columns[index];
+        let entry = self.misfits.entry(column.name.clone()).or_default();
+        entry.count += 1;
+        if entry.count == 1 {
+            let kind = column.kind.name();
+            entry.example = format!(
+                "{place}{}: expected {kind}, found {}",
+                column.from_text.as_deref().unwrap_or(""),
+                found(value)
+            );
+        }
+    }
+}
+
+/// Notes the values of one object. Recursion goes as deep as the table's tree, no deeper.
+fn fill<'a>(
+    scanner: &mut Scanner<'a>,
+    node: &Node,
+    path: &mut Vec<&'a str>,
+    row: &mut Row<'a>,
+    rows: &mut Option<&'a str>,
+) -> std::result::Result<(), Malformed> {
+    scanner.enter(b'{')?;
+    let (mut first, mut hint) = (true, 0);
+    while let Some(name) = scanner.member(&mut first)? {
+        let known = match name.contains('\\') {
+            false => node.member(name, &mut hint),
+            true => json::unescape(name).and_then(|n| node.member(&n, &mut hint)),
+        };
+        let Some(known) = known else {
+            let value = scanner.value()?;
+            spare(path, name, value, row);
+            continue;
+        };
+        if !known.members.is_empty() && scanner.peek()? == b'{' {
+            let mut inside = scanner.clone();
+            path.push(name);
+            fill(&mut inside, known, path, row, rows)?;
+            path.pop();
+            if known.columns.is_empty() {
+                *scanner = inside;
+                continue;
+            }
+        }
+        let value = scanner.value()?;
+        if known.rows {
+            *rows = Some(value);
+        }
+        note(known, path, name, value, row);
+    }
+    Ok(())
+}
+
+/// Gives a value to its columns, or keeps it where no column takes it.
+fn note<'a>(known: &Node, path: &[&'a str], name: &'a str, value: &'a str, row: &mut Row<'a>) {
+    let mut taken = known.rows || known.ignored;
+    for &column in &known.columns {
+        let slot = &mut row.values[column];
+        // A column with two spellings, or a name that comes twice: the first value stays.
+        if slot.is_none_or(|v| Kind::of(v) == Kind::Null) {
+            *slot = Some(value);
+            taken = true;
+        }
+    }
+    // A member with documented insides that is null has nothing to keep.
+    if !taken && !(Kind::of(value) == Kind::Null && !known.members.is_empty()) {
+        spare(path, name, value, row);
+    }
+}
+
+fn spare<'a>(path: &[&'a str], name: &'a str, value: &'a str, row: &mut Row<'a>) {
+    let mut full = Vec::with_capacity(path.len() + 1);
+    full.extend_from_slice(path);
+    full.push(name);
+    row.spares.push(Spare { path: full, value });
+}
+
+/// The member whose name is the value of column `by`, taken out of the spares.
+fn take_named<'a>(row: &mut Row<'a>, by: usize) -> Option<&'a str> {
+    let name = json::unescape(json::inner(row.values[by]?))?.into_owned();
+    let named = |s: &Spare<'_>| s.path.len() == 1 && json::unescape(s.path[0]).is_some_and(|n| n == name.as_str());
+    let index = row.spares.iter().position(named)?;
+    Some(row.spares.remove(index).value)
+}
+
+/// Where a value that did not fit goes in `_extra`: its own place, names as between quotes.
+fn path_of(table: &Table, index: usize) -> Vec<Cow<'_, str>> {
+    let column = &table.columns[index];
+    let From::Record(pointers) = &column.from else { return vec![Cow::Borrowed(column.name.as_str())] };
+    let Some((up, pointer)) = pointers.first() else { return Vec::new() };
+    let escaped = |name: &String| match serde_json::to_string(name) {
+        Ok(quoted) => Cow::Owned(json::inner(&quoted).to_string()),
+        Err(_) => Cow::Owned(String::new()),
+    };
+    let outer = (*up > 0).then_some(Cow::Borrowed(".."));
+    outer.into_iter().chain(pointer.0.iter().map(escaped)).collect()
+}
+
+fn malformed(e: Malformed) -> Error {
+    Error::contract(e.to_string()).hint("the answer was cut short or is not JSON; the next run asks again")
+}
+
+/// What was found instead, short enough for a message; text is not quoted, it may be personal.
+fn found(text: &str) -> String {
+    let text = text.trim();
+    match Kind::of(text) {
+        Kind::Number if text.len() <= 24 => format!("the number {text}"),
+        kind => kind.word().to_string(),
+    }
+}

@@ -1,0 +1,134 @@
+//! The one error type, sorted by what its reader must do.
+//!
+//! The place where something went wrong is added while unwinding, so that the
+//! path costs nothing when all is well:
+//! `costs date=2026-11-20 page 3 /data/4/amount/value: expected …`.
+//! A message never holds a secret, is lower case and has no full stop.
+
+use std::fmt;
+
+pub(crate) type Result<T> = std::result::Result<T, Error>;
+
+/// Who has to act, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A flag, variable, configuration or table file is wrong: edit it. Nothing was started.
+    Usage,
+    /// 401: the key of this surface is wrong.
+    WrongKey,
+    /// 403: the key lacks a permission, or an allow-list refuses this machine.
+    Forbidden,
+    /// 404: the thing asked for is not there, or not enabled.
+    NotThere,
+    /// 410, or a table that is marked so: gone upstream for good.
+    Retired,
+    /// Network, time-out, 408, 429, 5xx, after all attempts: run again later.
+    Unavailable,
+    /// The API answered something that the table file does not allow.
+    Contract,
+    /// The destination cannot be read or written: disk, bucket, rights.
+    Storage,
+    /// State, lease or lake cannot be trusted: nothing was touched.
+    Integrity,
+    /// A signal ended the run.
+    Interrupted,
+}
+
+impl Kind {
+    /// The word for it in reports.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Kind::Usage => "usage",
+            Kind::WrongKey => "wrong key",
+            Kind::Forbidden => "forbidden",
+            Kind::NotThere => "not enabled",
+            Kind::Retired => "retired upstream",
+            Kind::Unavailable => "unavailable",
+            Kind::Contract => "unexpected answer",
+            Kind::Storage => "storage",
+            Kind::Integrity => "integrity",
+            Kind::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// What an HTTP refusal said, kept for the few rules that react to its text.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Refusal {
+    pub(crate) status: u16,
+    pub(crate) code: String,
+    pub(crate) text: String,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Error {
+    pub(crate) kind: Kind,
+    message: String,
+    hint: Option<String>,
+    path: Vec<String>,
+    pub(crate) refusal: Option<Box<Refusal>>,
+}
+
+impl Error {
+    pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Error {
+        Error { kind, message: message.into(), hint: None, path: Vec::new(), refusal: None }
+    }
+
+    pub(crate) fn usage(message: impl Into<String>) -> Error {
+        Error::new(Kind::Usage, message)
+    }
+
+    pub(crate) fn contract(message: impl Into<String>) -> Error {
+        Error::new(Kind::Contract, message)
+    }
+
+    pub(crate) fn storage(message: impl Into<String>) -> Error {
+        Error::new(Kind::Storage, message)
+    }
+
+    pub(crate) fn integrity(message: impl Into<String>) -> Error {
+        Error::new(Kind::Integrity, message)
+    }
+
+    /// Adds the cure; the first one given stays.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Error {
+        self.hint.get_or_insert_with(|| hint.into());
+        self
+    }
+
+    pub(crate) fn refused(mut self, refusal: Refusal) -> Error {
+        self.refusal = Some(Box::new(refusal));
+        self
+    }
+
+    /// Adds the place, outermost last.
+    pub(crate) fn at(mut self, place: impl Into<String>) -> Error {
+        self.path.insert(0, place.into());
+        self
+    }
+
+    pub(crate) fn cure(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path.join(" "))?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// The nearest of `candidates` to what was typed, when it is near enough to be meant.
+pub(crate) fn nearest<'a>(typed: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    candidates
+        .into_iter()
+        .map(|c| (strsim::damerau_levenshtein(typed, c), c))
+        .min()
+        .filter(|(distance, c)| *distance <= 1 + c.len() / 3)
+        .map(|(_, c)| c)
+}

@@ -1,0 +1,74 @@
+//! The pages of one list, each asked for while the one before is being decoded.
+
+use std::sync::Arc;
+
+use futures::Stream;
+use futures::stream::try_unfold;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::page::Chain;
+use super::{Call, Client, Meter};
+use crate::error::{Error, Kind, Result};
+use crate::schema::{Paging, Pointer, Table};
+
+pub(crate) struct List {
+    client: Arc<Client>,
+    meter: Arc<Meter>,
+    call: Call,
+    paging: Option<Paging>,
+    rows: Option<Pointer>,
+    chain: Chain,
+    page: u32,
+    /// The next page, on its way. Dropping the list takes its request back.
+    coming: Option<AbortOnDropHandle<Result<String>>>,
+}
+
+impl List {
+    /// Nothing is asked before the first page is awaited.
+    pub(crate) fn new(client: Arc<Client>, meter: Arc<Meter>, table: &Table, call: Call) -> List {
+        List {
+            client,
+            meter,
+            call,
+            paging: table.paging.clone(),
+            rows: table.request.rows.first().cloned(),
+            chain: Chain::default(),
+            page: 0,
+            coming: None,
+        }
+    }
+
+    /// The next page's text; none after the last one.
+    async fn next(&mut self) -> Result<Option<String>> {
+        let first = self.page == 0;
+        self.page += 1;
+        let answer = match self.coming.take() {
+            Some(coming) => coming.await.map_err(|_| Error::new(Kind::Interrupted, "interrupted"))?,
+            None if first => self.client.send(&self.call, &self.meter).await,
+            None => return Ok(None),
+        };
+        let answer = answer.map_err(|e| self.at(e))?;
+        if let Some(paging) = &self.paging {
+            let token = self.chain.next(paging, self.rows.as_ref(), &answer).map_err(|e| self.at(e))?;
+            let call = token.map(|token| self.call.page(&paging.send, &token));
+            self.coming = call.map(|call| self.ask(call));
+        }
+        Ok(Some(answer))
+    }
+
+    fn ask(&self, call: Call) -> AbortOnDropHandle<Result<String>> {
+        let (client, meter) = (Arc::clone(&self.client), Arc::clone(&self.meter));
+        AbortOnDropHandle::new(tokio::spawn(async move { client.send(&call, &meter).await }))
+    }
+
+    fn at(&self, error: Error) -> Error {
+        match self.page {
+            1 => error,
+            page => error.at(format!("page {page}")),
+        }
+    }
+
+    pub(crate) fn pages(self) -> impl Stream<Item = Result<String>> + Send {
+        try_unfold(self, |mut list| async move { Ok(list.next().await?.map(|page| (page, list))) })
+    }
+}

@@ -1,0 +1,289 @@
+//! One request: it authenticates, waits its turn, retries, and gives the body's text.
+//!
+//! A [`Client`] is one surface's host and key. The key is sent to that host
+//! only: redirects are never followed. Bodies are limited to [`MAX_BODY`].
+
+pub(crate) mod budget;
+mod call;
+pub(crate) mod cure;
+mod list;
+mod page;
+mod verdict;
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use chrono::Utc;
+use reqwest::Response;
+
+use crate::decode::json;
+use crate::error::{Error, Kind, Refusal, Result};
+use crate::schema::{Method, Surface};
+use crate::secret::Secret;
+use budget::{Budget, Permit};
+pub(crate) use call::Call;
+use cure::cure;
+pub(crate) use list::List;
+use verdict::{Verdict, verdict};
+
+/// No documented answer comes near it; a body without end does.
+pub(crate) const MAX_BODY: usize = 256 << 20;
+
+/// Refusals for the rate limit that one request may collect. They are not
+/// failures: other requests of the same key used the budget up.
+const MOST_REFUSALS: u32 = 50;
+
+/// The API may ask for a pause of hours (a daily quota); then the run ends and says so.
+const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
+
+/// How often to try, and how long to wait in between; plain data, so that tests make it tiny.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Retry {
+    pub(crate) attempts: u32,
+    pub(crate) backoff: Duration,
+    pub(crate) timeout: Duration,
+}
+
+/// What the requests of one table cost.
+#[derive(Debug, Default)]
+pub(crate) struct Meter {
+    pub(crate) requests: AtomicU64,
+    pub(crate) retries: AtomicU64,
+    pub(crate) bytes: AtomicU64,
+}
+
+pub(crate) struct Client {
+    surface: Surface,
+    http: reqwest::Client,
+    base: String,
+    key: Secret,
+    budget: Arc<Budget>,
+    retry: Retry,
+    /// The first 401: the others would only repeat it.
+    denied: OnceLock<Error>,
+}
+
+/// How one attempt ended.
+enum Attempt {
+    Done(String),
+    Again { wait: Option<Duration>, limited: bool, error: Error },
+    Fail(Error),
+}
+
+impl Client {
+    /// `most` is the highest number of requests in flight.
+    pub(crate) fn new(surface: Surface, base: &str, key: Secret, most: usize, retry: Retry) -> Result<Client> {
+        let http = reqwest::Client::builder()
+            .user_agent(concat!("openai-elt/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(retry.timeout.min(Duration::from_secs(10)))
+            .read_timeout(retry.timeout)
+            .pool_idle_timeout(Duration::from_secs(60))
+            .build()
+            .map_err(|e| Error::usage(format!("the HTTP client could not be set up: {e}")))?;
+        Ok(Client {
+            surface,
+            http,
+            base: base.trim_end_matches('/').to_string(),
+            key,
+            budget: Budget::new(most),
+            retry,
+            denied: OnceLock::new(),
+        })
+    }
+
+    pub(crate) fn budget(&self) -> &Arc<Budget> {
+        &self.budget
+    }
+
+    /// The body of the answer, after as many attempts as it takes.
+    pub(crate) async fn send(&self, call: &Call, meter: &Meter) -> Result<String> {
+        let (mut failures, mut refusals) = (0, 0);
+        loop {
+            if let Some(denied) = self.denied.get() {
+                return Err(denied.clone());
+            }
+            let permit = self.budget.acquire().await;
+            meter.requests.fetch_add(1, Ordering::Relaxed);
+            let (wait, limited, error) = match self.attempt(call, permit, meter).await {
+                Attempt::Done(body) => return Ok(body),
+                Attempt::Fail(error) => {
+                    if error.kind == Kind::WrongKey {
+                        let _ = self.denied.set(error.clone());
+                    }
+                    return Err(error);
+                }
+                Attempt::Again { wait, limited, error } => (wait, limited, error),
+            };
+            let tries = if limited { &mut refusals } else { &mut failures };
+            *tries += 1;
+            let most = if limited { MOST_REFUSALS } else { self.retry.attempts };
+            if *tries >= most {
+                return Err(error.at(format!("after {most} attempts")).hint(cure(self.surface, Kind::Unavailable)));
+            }
+            if wait.is_some_and(|w| w > LONGEST_WAIT) {
+                let asked = wait.unwrap_or_default().as_secs();
+                return Err(error
+                    .at(format!("the API asks to wait {asked} s"))
+                    .hint(cure(self.surface, Kind::Unavailable)));
+            }
+            meter.retries.fetch_add(1, Ordering::Relaxed);
+            tracing::debug!(path = %call.path, %error, wait = ?wait, "asking again");
+            if !limited {
+                tokio::time::sleep(wait.unwrap_or_else(|| self.backoff(*tries))).await;
+            }
+        }
+    }
+
+    /// Exponential with full jitter: each failure doubles the longest pause.
+    fn backoff(&self, tries: u32) -> Duration {
+        let longest = self.retry.backoff.saturating_mul(1 << tries.min(10)).min(Duration::from_secs(60));
+        let random = RandomState::new().build_hasher().finish();
+        longest.mul_f64(random as f64 / u64::MAX as f64)
+    }
+
+    async fn attempt(&self, call: &Call, permit: Permit, meter: &Meter) -> Attempt {
+        let request = match self.request(call) {
+            Ok(request) => request,
+            Err(error) => return Attempt::Fail(error),
+        };
+        let response = match self.http.execute(request).await {
+            Ok(response) => response,
+            Err(e) => return self.broken(call, &e),
+        };
+        let status = response.status().as_u16();
+        tracing::trace!(path = %call.path, status, "answer");
+        let header = |name: &str| response.headers().get(name).and_then(|v| v.to_str().ok());
+        let verdict = verdict(status, header, Utc::now());
+        let body = match body(response).await {
+            Ok(body) => body,
+            Err(Broken::TooLarge) => {
+                let error = Error::contract(format!("{}: the answer is larger than {} MiB", call.path, MAX_BODY >> 20));
+                return Attempt::Fail(error);
+            }
+            Err(Broken::Cut(e)) => return self.broken(call, &e),
+        };
+        meter.bytes.fetch_add(body.len() as u64, Ordering::Relaxed);
+        match verdict {
+            Verdict::Done => {
+                permit.succeeded();
+                match String::from_utf8(body) {
+                    Ok(text) => Attempt::Done(text),
+                    Err(e) => Attempt::Fail(
+                        Error::contract(format!("the answer is not UTF-8 at byte {}", e.utf8_error().valid_up_to()))
+                            .hint("something between here and the API changed the answer; nothing was written"),
+                    ),
+                }
+            }
+            Verdict::Fail(kind) => Attempt::Fail(self.refusal(call, status, kind, &body)),
+            Verdict::Again { wait, limited } => {
+                let error = self.refusal(call, status, Kind::Unavailable, &body);
+                let pause = wait.unwrap_or_else(|| self.backoff(3).max(self.retry.backoff));
+                // A longer pause ends this request, and the others are not held up for it.
+                if limited && pause <= LONGEST_WAIT {
+                    permit.refused(pause);
+                }
+                Attempt::Again { wait, limited, error }
+            }
+        }
+    }
+
+    fn request(&self, call: &Call) -> Result<reqwest::Request> {
+        let method = match call.method {
+            Method::Get => reqwest::Method::GET,
+            Method::Post => reqwest::Method::POST,
+        };
+        let text = format!("{}{}", self.base, call.path);
+        let mut url = reqwest::Url::parse(&text).map_err(|e| Error::usage(format!("{text} is not a URL: {e}")))?;
+        if !call.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&call.query);
+        }
+        let mut request =
+            self.http.request(method, url).bearer_auth(self.key.expose()).header("accept", "application/json");
+        for (name, value) in &call.headers {
+            request = request.header(name, value);
+        }
+        if let Some(body) = &call.body {
+            let text = serde_json::Value::Object(body.clone()).to_string();
+            request = request.header("content-type", "application/json").body(text);
+        }
+        request.build().map_err(|e| Error::usage(format!("{}: {e}", call.path)))
+    }
+
+    /// No answer, or half of one.
+    fn broken(&self, call: &Call, e: &reqwest::Error) -> Attempt {
+        let what = match e {
+            e if e.is_connect() => "could not connect",
+            e if e.is_timeout() => "no answer in time",
+            _ => "the connection broke",
+        };
+        let mut cause: &dyn std::error::Error = e;
+        while let Some(inner) = cause.source() {
+            cause = inner;
+        }
+        let error = Error::new(
+            Kind::Unavailable,
+            format!("{} of {}: {what}: {}", call.path, self.host(), plain(&cause.to_string())),
+        );
+        Attempt::Again { wait: None, limited: false, error }
+    }
+
+    fn host(&self) -> String {
+        let url = reqwest::Url::parse(&self.base).ok();
+        url.and_then(|u| u.host_str().map(str::to_string)).unwrap_or_default()
+    }
+
+    /// A status that means no, with what the API says about it.
+    fn refusal(&self, call: &Call, status: u16, kind: Kind, body: &[u8]) -> Error {
+        let text = String::from_utf8_lossy(body);
+        let member = |path: &[&str]| {
+            let path: Vec<String> = path.iter().map(|p| p.to_string()).collect();
+            let value = json::pointer(&text, &path).ok().flatten()?;
+            json::unescape(json::inner(value)).map(|t| t.into_owned())
+        };
+        let said = member(&["error", "message"]).or_else(|| member(&["detail"]));
+        let said = said.unwrap_or_else(|| match text.trim_start().starts_with('<') {
+            true => "an HTML page instead of JSON".to_string(),
+            false => text.trim().to_string(),
+        });
+        let said = plain(&said.replace(self.key.expose(), "[secret]"));
+        let code = member(&["error", "code"]).unwrap_or_default();
+        let message = match said.is_empty() {
+            true => format!("{} answered {status}", call.path),
+            false => format!("{} answered {status}: {said}", call.path),
+        };
+        Error::new(kind, message).hint(cure(self.surface, kind)).refused(Refusal { status, code, text: said })
+    }
+}
+
+enum Broken {
+    TooLarge,
+    Cut(reqwest::Error),
+}
+
+async fn body(mut response: Response) -> std::result::Result<Vec<u8>, Broken> {
+    let announced = response.content_length().unwrap_or(0);
+    if announced > MAX_BODY as u64 {
+        return Err(Broken::TooLarge);
+    }
+    let mut body = Vec::with_capacity(announced as usize);
+    while let Some(chunk) = response.chunk().await.map_err(Broken::Cut)? {
+        if body.len() + chunk.len() > MAX_BODY {
+            return Err(Broken::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// One line without control characters, which could otherwise move a terminal's cursor.
+pub(crate) fn plain(text: &str) -> String {
+    const LONGEST: usize = 400;
+    let mut line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        line.push('…');
+    }
+    line.trim().to_string()
+}

@@ -1,0 +1,107 @@
+//! One answer's status and headers → done, again after a while, or a failure of some kind.
+//!
+//! Pure: the whole retry policy can be read here and is tested as a table.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::error::Kind;
+
+#[derive(Debug, PartialEq)]
+pub(crate) enum Verdict {
+    Done,
+    /// Ask again, after at least that long where the API said so.
+    Again {
+        wait: Option<Duration>,
+        limited: bool,
+    },
+    Fail(Kind),
+}
+
+pub(crate) fn verdict<'a>(status: u16, header: impl Fn(&str) -> Option<&'a str>, now: DateTime<Utc>) -> Verdict {
+    match status {
+        200..=299 => Verdict::Done,
+        401 => Verdict::Fail(Kind::WrongKey),
+        403 => Verdict::Fail(Kind::Forbidden),
+        404 => Verdict::Fail(Kind::NotThere),
+        410 => Verdict::Fail(Kind::Retired),
+        429 => Verdict::Again { wait: wait(&header, now), limited: true },
+        408 | 425 | 500..=599 => Verdict::Again { wait: wait(&header, now), limited: false },
+        _ => Verdict::Fail(Kind::Contract),
+    }
+}
+
+fn wait<'a>(header: &impl Fn(&str) -> Option<&'a str>, now: DateTime<Utc>) -> Option<Duration> {
+    retry_after(header, now).or_else(|| {
+        let resets = ["x-ratelimit-reset-requests", "x-ratelimit-reset-tokens"];
+        resets.iter().filter_map(|name| go_duration(header(name)?)).max()
+    })
+}
+
+/// Seconds, or an HTTP date.
+fn retry_after<'a>(header: &impl Fn(&str) -> Option<&'a str>, now: DateTime<Utc>) -> Option<Duration> {
+    let text = header("retry-after")?.trim();
+    if let Ok(seconds) = text.parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).ok();
+    }
+    let until = DateTime::parse_from_rfc2822(text).ok()?.to_utc();
+    (until - now).to_std().ok()
+}
+
+/// `1s`, `6m0s`, `120ms`, `1h2m3.5s`.
+fn go_duration(text: &str) -> Option<Duration> {
+    let mut seconds = 0.0;
+    let mut rest = text.trim();
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let number: f64 = rest[..digits].parse().ok()?;
+        rest = &rest[digits..];
+        let unit = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        seconds += number
+            * match &rest[..unit] {
+                "h" => 3600.0,
+                "m" => 60.0,
+                "s" => 1.0,
+                "ms" => 0.001,
+                _ => return None,
+            };
+        rest = &rest[unit..];
+    }
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(status: u16, headers: &[(&'static str, &'static str)]) -> Verdict {
+        let now = DateTime::parse_from_rfc3339("2026-11-21T00:00:00Z").unwrap().to_utc();
+        verdict(status, |name| headers.iter().find(|(n, _)| *n == name).map(|(_, v)| *v), now)
+    }
+
+    #[test]
+    fn cases() {
+        let again = |wait: Option<f64>, limited| Verdict::Again { wait: wait.map(Duration::from_secs_f64), limited };
+        let cases: [(u16, &[(&str, &str)], Verdict); 15] = [
+            (200, &[], Verdict::Done),
+            (400, &[], Verdict::Fail(Kind::Contract)),
+            (401, &[], Verdict::Fail(Kind::WrongKey)),
+            (403, &[], Verdict::Fail(Kind::Forbidden)),
+            (404, &[], Verdict::Fail(Kind::NotThere)),
+            (410, &[], Verdict::Fail(Kind::Retired)),
+            (307, &[], Verdict::Fail(Kind::Contract)),
+            (500, &[], again(None, false)),
+            (503, &[("retry-after", "2")], again(Some(2.0), false)),
+            (503, &[("x-ratelimit-reset-requests", "1s")], again(Some(1.0), false)),
+            (429, &[("retry-after", "1.5")], again(Some(1.5), true)),
+            (429, &[("retry-after", "Sat, 21 Nov 2026 00:00:30 GMT")], again(Some(30.0), true)),
+            (429, &[("x-ratelimit-reset-requests", "1m2.5s")], again(Some(62.5), true)),
+            (429, &[("x-ratelimit-reset-requests", "120ms")], again(Some(0.12), true)),
+            (429, &[("retry-after", "soon")], again(None, true)),
+        ];
+        for (status, headers, expected) in cases {
+            assert_eq!(ask(status, headers), expected, "{status} {headers:?}");
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! One run at a time for a destination: `_state/lease`.
+//!
+//! On a disk it is a lock of the operating system, which a killed process
+//! cannot keep. In an object store it is an object made by a conditional PUT
+//! and renewed; it names its holder and is free again [`LIFETIME`] after the
+//! last renewal. A process that could not renew in time stops writing.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use object_store::path::Path;
+use object_store::{ObjectStoreExt, PutMode, PutOptions, PutPayload, UpdateVersion};
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{Lake, reason, storage};
+use crate::error::{Error, Result};
+
+/// How long a dead holder's lease lasts in an object store.
+const LIFETIME: Duration = Duration::from_secs(60);
+/// Three renewals may fail before it is lost.
+const RENEWAL: Duration = Duration::from_secs(15);
+
+/// Held until dropped or released.
+pub(crate) struct Lease {
+    held: Held,
+}
+
+enum Held {
+    Folder { _lock: File },
+    Store { lake: Arc<Lake>, path: Path, _renewal: AbortOnDropHandle<()> },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Note {
+    holder: String,
+    until: DateTime<Utc>,
+}
+
+impl Lease {
+    /// Takes the lease, or says who has it. `lost` is cancelled when it cannot be renewed.
+    pub(crate) async fn take(lake: &Arc<Lake>, run: &str, lost: &CancellationToken) -> Result<Lease> {
+        let holder = format!("run {run}, process {}", std::process::id());
+        match &lake.folder {
+            Some(_) => Lease::lock(lake, &holder),
+            None => Lease::put(lake, holder, lost.clone()).await,
+        }
+    }
+
+    fn lock(lake: &Lake, holder: &str) -> Result<Lease> {
+        lake.private_folder("_state")?;
+        let folder = lake.folder.clone().unwrap_or_default();
+        let unusable = |e: std::io::Error| Error::storage(format!("{}/_state/lease: {}", lake.shown, reason(&e)));
+        let path = folder.join("_state").join("lease");
+        let mut file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(unusable)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let holder = std::fs::read_to_string(&path).unwrap_or_default();
+                return Err(taken(&lake.shown, holder.trim(), "wait until it has ended"));
+            }
+            Err(TryLockError::Error(e)) => return Err(unusable(e)),
+        }
+        file.set_len(0).and_then(|()| writeln!(file, "{holder}")).map_err(unusable)?;
+        Ok(Lease { held: Held::Folder { _lock: file } })
+    }
+
+    async fn put(lake: &Arc<Lake>, holder: String, lost: CancellationToken) -> Result<Lease> {
+        let path = lake.path(&["_state", "lease"]);
+        let failed = |e: object_store::Error| storage(&e, &lake.shown).at("_state/lease");
+        let version = match write(lake, &path, &holder, PutMode::Create).await {
+            Ok(version) => version,
+            Err(object_store::Error::AlreadyExists { .. }) => {
+                let found = lake.store.get(&path).await.map_err(failed)?;
+                let version = UpdateVersion { e_tag: found.meta.e_tag.clone(), version: found.meta.version.clone() };
+                let bytes = found.bytes().await.map_err(failed)?;
+                let note: Option<Note> = serde_json::from_slice(&bytes).ok();
+                if let Some(note) = note.filter(|n| n.until > Utc::now()) {
+                    let cure = "wait until it has ended; a run that was killed frees it within 60 seconds";
+                    return Err(taken(&lake.shown, &note.holder, cure));
+                }
+                match write(lake, &path, &holder, PutMode::Update(version)).await {
+                    Ok(version) => version,
+                    Err(object_store::Error::Precondition { .. } | object_store::Error::NotFound { .. }) => {
+                        return Err(taken(&lake.shown, "another run", "it took the lease at the same moment"));
+                    }
+                    Err(e) => return Err(failed(e)),
+                }
+            }
+            Err(e) => return Err(failed(e)),
+        };
+        let renewal =
+            AbortOnDropHandle::new(tokio::spawn(renew(Arc::clone(lake), path.clone(), holder, version, lost)));
+        Ok(Lease { held: Held::Store { lake: Arc::clone(lake), path, _renewal: renewal } })
+    }
+
+    /// Gives it back at once instead of letting it run out.
+    pub(crate) async fn release(self) {
+        if let Held::Store { lake, path, _renewal } = self.held {
+            drop(_renewal);
+            if let Err(e) = lake.store.delete(&path).await {
+                tracing::warn!(error = %e, "the lease could not be given back; it ends by itself within 60 seconds");
+            }
+        }
+    }
+}
+
+fn taken(shown: &str, holder: &str, cure: &str) -> Error {
+    Error::integrity(format!("another run holds the lease of {shown} ({holder})")).hint(cure)
+}
+
+async fn write(lake: &Lake, path: &Path, holder: &str, mode: PutMode) -> object_store::Result<UpdateVersion> {
+    let note = Note { holder: holder.to_string(), until: Utc::now() + LIFETIME };
+    let text = serde_json::to_vec(&note).unwrap_or_default();
+    let put = lake.store.put_opts(path, PutPayload::from(text), PutOptions::from(mode)).await?;
+    Ok(UpdateVersion { e_tag: put.e_tag, version: put.version })
+}
+
+async fn renew(lake: Arc<Lake>, path: Path, holder: String, mut version: UpdateVersion, lost: CancellationToken) {
+    let mut good_until = tokio::time::Instant::now() + LIFETIME;
+    loop {
+        tokio::time::sleep(RENEWAL).await;
+        let asked = tokio::time::Instant::now();
+        match write(&lake, &path, &holder, PutMode::Update(version.clone())).await {
+            Ok(renewed) => {
+                version = renewed;
+                good_until = asked + LIFETIME;
+            }
+            Err(object_store::Error::Precondition { .. } | object_store::Error::NotFound { .. }) => {
+                return lost.cancel();
+            }
+            // Ten seconds short of its end nobody else has it yet, and a slice in flight can still be dropped.
+            Err(_) if tokio::time::Instant::now() + Duration::from_secs(10) > good_until => return lost.cancel(),
+            Err(e) => tracing::warn!(error = %e, "the lease could not be renewed yet"),
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! The destination: slices of tables as Parquet objects, and beside them state, lease and reports.
+//!
+//! An object appears whole or not at all: a multipart upload that is completed,
+//! or a file written aside, fsynced and renamed. So a plain glob is right at
+//! every instant, and no reader needs a manifest.
+
+mod fate;
+mod keys;
+mod lease;
+mod read;
+mod slice;
+mod state;
+
+use std::collections::BTreeSet;
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
+
+use chrono::NaiveDate;
+use futures::TryStreamExt;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+
+use crate::error::{Error, Result};
+use crate::schema::Table;
+pub(crate) use fate::{ParentFate, Parents};
+pub(crate) use keys::hash_texts;
+pub(crate) use lease::Lease;
+pub(crate) use read::open_old;
+pub(crate) use slice::{Slice, Written};
+pub(crate) use state::{State, StateFile};
+
+/// Name of the one object of a slice.
+const OBJECT: &str = "data.parquet";
+
+#[derive(Clone, Debug)]
+pub(crate) struct Lake {
+    store: Arc<dyn ObjectStore>,
+    root: Path,
+    /// As the user wrote it, for messages.
+    shown: String,
+    /// The folder, when the destination is a disk.
+    folder: Option<PathBuf>,
+}
+
+impl Lake {
+    /// Opens a folder or a URL (`s3://`, `gs://`, `az://`). A folder is made when it is not there.
+    pub(crate) fn open(dest: &str) -> Result<Lake> {
+        match scheme(dest) {
+            None => Lake::folder(dest, FilePath::new(dest)),
+            Some("file") => Lake::folder(dest, FilePath::new(dest.trim_start_matches("file://"))),
+            Some(_) => Lake::url(dest),
+        }
+    }
+
+    fn folder(shown: &str, path: &FilePath) -> Result<Lake> {
+        let unusable = |e: std::io::Error| {
+            Error::storage(format!("the destination {shown} cannot be used: {}", reason(&e))).hint(match e.kind() {
+                std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
+                    "give --dest a folder that this user may write"
+                }
+                _ => "give --dest a folder, or a path where one can be made",
+            })
+        };
+        if path.is_file() {
+            return Err(Error::storage(format!("the destination {shown} is a file")).hint("give --dest a folder"));
+        }
+        std::fs::create_dir_all(path).map_err(unusable)?;
+        let folder = path.canonicalize().map_err(unusable)?;
+        let store = LocalFileSystem::new_with_prefix(&folder).map_err(|e| storage(&e, shown))?.with_fsync(true);
+        Ok(Lake { store: Arc::new(store), root: Path::default(), shown: shown.to_string(), folder: Some(folder) })
+    }
+
+    fn url(dest: &str) -> Result<Lake> {
+        let url = url::Url::parse(dest).map_err(|e| Error::usage(format!("{dest} is not a URL: {e}")))?;
+        let known = ["AWS_", "GOOGLE_", "AZURE_"];
+        let options = std::env::vars().filter(|(name, _)| known.iter().any(|k| name.starts_with(k)));
+        let options = options.map(|(name, value)| (name.to_ascii_lowercase(), value));
+        let (store, root) = object_store::parse_url_opts(&url, options).map_err(|e| {
+            Error::usage(format!("the destination {dest} cannot be opened: {e}"))
+                .hint("a destination is a folder, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix")
+        })?;
+        Ok(Lake { store: Arc::from(store), root, shown: dest.to_string(), folder: None })
+    }
+
+    pub(crate) fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    fn path(&self, parts: &[&str]) -> Path {
+        parts.iter().fold(self.root.clone(), |path, part| path.join(*part))
+    }
+
+    /// Where a slice's object is.
+    fn object(&self, table: &Table, day: Option<NaiveDate>) -> Path {
+        match day {
+            None => self.path(&[&table.name, OBJECT]),
+            Some(day) => self.path(&[&table.name, &format!("date={day}"), OBJECT]),
+        }
+    }
+
+    /// As it is shown in reports: below the destination.
+    fn relative(&self, path: &Path) -> String {
+        let full = path.to_string();
+        full.strip_prefix(self.root.as_ref()).unwrap_or(&full).trim_start_matches('/').to_string()
+    }
+
+    /// The days of which the table has an object.
+    pub(crate) async fn days(&self, table: &Table) -> Result<BTreeSet<NaiveDate>> {
+        let prefix = self.path(&[&table.name]);
+        let listed = self.store.list(Some(&prefix)).try_collect::<Vec<_>>().await;
+        let objects = match listed {
+            Ok(objects) => objects,
+            Err(object_store::Error::NotFound { .. }) => Vec::new(),
+            Err(e) => return Err(storage(&e, &self.shown)),
+        };
+        let day = |path: &Path| {
+            let mut parts = path.parts().collect::<Vec<_>>().into_iter().rev();
+            let (object, folder) = (parts.next()?, parts.next()?);
+            (object.as_ref() == OBJECT).then(|| folder.as_ref().strip_prefix("date=")?.parse().ok())?
+        };
+        Ok(objects.iter().filter_map(|o| day(&o.location)).collect())
+    }
+
+    /// Writes, reads, lists and removes a small object: whether this destination can be used.
+    pub(crate) async fn probe(&self) -> Result<()> {
+        let path = self.path(&["_state", "probe"]);
+        self.private_folder("_state")?;
+        let failed = |e: object_store::Error| storage(&e, &self.shown);
+        self.store.put(&path, PutPayload::from_static(b"probe")).await.map_err(failed)?;
+        let read = self.store.get(&path).await.map_err(failed)?.bytes().await.map_err(failed)?;
+        let listed = self.store.list(Some(&self.path(&["_state"]))).try_collect::<Vec<_>>().await.map_err(failed)?;
+        self.store.delete(&path).await.map_err(failed)?;
+        match read.as_ref() == b"probe" && listed.iter().any(|o| o.location == path) {
+            true => Ok(()),
+            false => Err(Error::storage(format!("the destination {} does not give back what was written", self.shown))),
+        }
+    }
+
+    /// Writes a small text whole, such as a run report.
+    pub(crate) async fn put_text(&self, parts: &[&str], text: String) -> Result<String> {
+        let path = self.path(parts);
+        self.private_folder(parts[0])?;
+        let put = self.store.put(&path, PutPayload::from(text.into_bytes())).await;
+        put.map_err(|e| storage(&e, &self.shown).at(self.relative(&path)))?;
+        Ok(self.relative(&path))
+    }
+
+    /// State and reports are for their owner only.
+    fn private_folder(&self, name: &str) -> Result<()> {
+        use std::os::unix::fs::DirBuilderExt;
+        let Some(folder) = &self.folder else { return Ok(()) };
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder.join(name));
+        made.map_err(|e| Error::storage(format!("{}/{name} cannot be made: {}", self.shown, reason(&e))))
+    }
+}
+
+fn scheme(dest: &str) -> Option<&str> {
+    dest.split_once("://").map(|(scheme, _)| scheme)
+}
+
+/// An error of the store, in words and with a cure.
+fn storage(e: &object_store::Error, shown: &str) -> Error {
+    use std::io::ErrorKind;
+    let mut cause: &dyn std::error::Error = e;
+    let mut io = None;
+    loop {
+        if let Some(e) = cause.downcast_ref::<std::io::Error>() {
+            io = Some(e.kind());
+        }
+        match cause.source() {
+            Some(inner) => cause = inner,
+            None => break,
+        }
+    }
+    let hint = match (io, e) {
+        (Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge), _) => {
+            "the disk is full: free some space and run again; what was committed stays"
+        }
+        (Some(ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem), _)
+        | (_, object_store::Error::PermissionDenied { .. }) => "this user may not write there",
+        (_, object_store::Error::Unauthenticated { .. }) => {
+            "the store does not know these credentials (AWS_*, GOOGLE_*, AZURE_*)"
+        }
+        _ => "nothing of the slice was changed; run again when the destination answers",
+    };
+    Error::storage(format!("the destination {shown}: {cause}")).hint(hint)
+}
+
+fn reason(e: &std::io::Error) -> String {
+    let text = e.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
+}

@@ -1,0 +1,161 @@
+//! The rows that a slice already holds, as a stream in today's columns.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow_array::{Array, RecordBatch, new_null_array};
+use arrow_schema::{Schema, SchemaRef};
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use parquet::arrow::arrow_reader::ArrowReaderOptions;
+use parquet::arrow::async_reader::AsyncFileReader;
+use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+
+use super::{Lake, storage};
+use crate::error::{Error, Result};
+use crate::schema::Table;
+
+/// Rows of one old object.
+pub(crate) struct OldRows {
+    builder: ParquetRecordBatchStreamBuilder<Reader>,
+    path: String,
+}
+
+/// The old object of a slice; none when there is none.
+pub(crate) async fn open_old(lake: &Lake, table: &Table, day: Option<chrono::NaiveDate>) -> Result<Option<OldRows>> {
+    let location = lake.object(table, day);
+    let path = lake.relative(&location);
+    let size = match lake.store.head(&location).await {
+        Ok(meta) => meta.size,
+        Err(object_store::Error::NotFound { .. }) => return Ok(None),
+        Err(e) => return Err(storage(&e, &lake.shown).at(path)),
+    };
+    let reader = Reader { store: Arc::clone(&lake.store), path: location, size };
+    let builder = ParquetRecordBatchStreamBuilder::new(reader).await.map_err(|e| broken(&e, &path))?;
+    Ok(Some(OldRows { builder, path }))
+}
+
+impl OldRows {
+    pub(crate) fn schema(&self) -> &SchemaRef {
+        self.builder.schema()
+    }
+
+    /// All columns of the file, as they are.
+    pub(crate) fn stream(self) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+        let path = self.path;
+        let stream = self.builder.with_batch_size(8_192).build().map_err(|e| broken(&e, &path))?;
+        Ok(stream.map_err(move |e| broken(&e, &path)).boxed())
+    }
+
+    /// Some columns by name, in the order of `names`; one that the file lacks is null.
+    pub(crate) fn columns(self, wanted: SchemaRef) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+        let path = self.path;
+        let schema = self.builder.parquet_schema();
+        let names: Vec<&str> = wanted.fields().iter().map(|f| f.name().as_str()).collect();
+        let mask = ProjectionMask::columns(schema, names);
+        let stream =
+            self.builder.with_projection(mask).with_batch_size(8_192).build().map_err(|e| broken(&e, &path))?;
+        Ok(stream
+            .map_err(move |e| broken(&e, &path))
+            .and_then(move |batch| std::future::ready(conform(&batch, &wanted)))
+            .boxed())
+    }
+}
+
+/// The columns that a rewritten object will have: the table's own.
+///
+/// A whole table's object keeps the order that it has, and columns it lacks go
+/// after them, so that loading by position goes on working when history is
+/// switched on. A column that the table does not know was written by a newer
+/// version, or with `history`; dropping it would lose data.
+pub(super) fn merged_schema(table: &Table, old: Option<&OldRows>) -> Result<SchemaRef> {
+    let wanted = table.arrow();
+    let Some(old) = old else { return Ok(wanted) };
+    for field in old.schema().fields() {
+        let known = wanted.field_with_name(field.name());
+        let known = known.map_err(|_| {
+            Error::integrity(format!(
+                "{}: the file has a column `{}` that this table does not know",
+                old.path,
+                field.name()
+            ))
+            .hint("it was written by a newer version, with --schemas or with history = true: use the same again")
+        })?;
+        if known.data_type() != field.data_type() {
+            return Err(Error::integrity(format!(
+                "{}: the column `{}` is {} in the file and {} in the table; a type never changes",
+                old.path,
+                field.name(),
+                field.data_type(),
+                known.data_type()
+            )));
+        }
+    }
+    if table.slices.is_some() {
+        return Ok(wanted);
+    }
+    let mut fields = old.schema().fields().to_vec();
+    for field in wanted.fields() {
+        if old.schema().field_with_name(field.name()).is_err() {
+            fields.push(Arc::clone(field));
+        }
+    }
+    let bare = fields.iter().map(|f| Arc::new(arrow_schema::Field::new(f.name(), f.data_type().clone(), true)));
+    Ok(Arc::new(Schema::new(bare.collect::<Vec<_>>())))
+}
+
+/// The batch in the columns of `schema`; missing ones are null.
+pub(super) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    let column = |field: &Arc<arrow_schema::Field>| match batch.column_by_name(field.name()) {
+        Some(array) => Arc::clone(array),
+        None => new_null_array(field.data_type(), batch.num_rows()),
+    };
+    let columns: Vec<Arc<dyn Array>> = schema.fields().iter().map(column).collect();
+    RecordBatch::try_new(Arc::clone(schema), columns)
+        .map_err(|e| Error::integrity(format!("old rows do not fit the table: {e}")))
+}
+
+fn broken(e: &ParquetError, path: &str) -> Error {
+    Error::integrity(format!("{path}: not a readable Parquet file: {e}")).hint(
+        "the file was changed or cut by something else; move it away and run again with --full-refresh for this table",
+    )
+}
+
+/// Ranged reads of one object.
+struct Reader {
+    store: Arc<dyn ObjectStore>,
+    path: Path,
+    size: u64,
+}
+
+impl AsyncFileReader for Reader {
+    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, parquet::errors::Result<Bytes>> {
+        self.store.get_range(&self.path, range).map_err(|e| ParquetError::External(Box::new(e))).boxed()
+    }
+
+    fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, parquet::errors::Result<Vec<Bytes>>> {
+        async move {
+            let bytes = self.store.get_ranges(&self.path, &ranges).await;
+            bytes.map_err(|e| ParquetError::External(Box::new(e)))
+        }
+        .boxed()
+    }
+
+    fn get_metadata<'a>(
+        &'a mut self,
+        options: Option<&'a ArrowReaderOptions>,
+    ) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
+        async move {
+            let size = self.size;
+            let reader = ParquetMetaDataReader::new().with_arrow_reader_options(options);
+            Ok(Arc::new(reader.load_and_finish(self, size).await?))
+        }
+        .boxed()
+    }
+}

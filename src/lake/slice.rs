@@ -1,0 +1,405 @@
+//! One slice being rewritten: new rows first, then the old ones that stay, then the object appears.
+//!
+//! The same function serves all three policies. New rows are written as they
+//! come and only the hashes of their keys are kept; when all have come, the old
+//! object is read as a stream and each of its rows is dropped, kept or turned
+//! into a tombstone. Until [`Slice::finish`] returns, readers see the old object.
+
+use std::sync::Arc;
+
+use arrow_array::builder::{BooleanBuilder, TimestampMicrosecondBuilder};
+use arrow_array::cast::AsArray;
+use arrow_array::types::TimestampMicrosecondType;
+use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch};
+use arrow_schema::SchemaRef;
+use arrow_select::filter::filter_record_batch;
+use chrono::NaiveDate;
+use futures::TryStreamExt;
+use object_store::buffered::BufWriter;
+use object_store::path::Path;
+use parquet::arrow::AsyncArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+
+use super::fate::{Fate, Parents, fate};
+use super::keys::{KeyMap, KeySet, hashes};
+use super::read::{conform, merged_schema};
+use super::{Lake, open_old, storage};
+use crate::error::{Error, Result};
+use crate::schema::{Policy, Table, Type};
+
+/// Rows are gathered up to about this many bytes before they are encoded.
+const PENDING: usize = 4 << 20;
+/// Part size of a multipart upload; S3 wants at least 5 MiB.
+const PART: usize = 8 << 20;
+
+pub(crate) struct Slice {
+    lake: Arc<Lake>,
+    table: Arc<Table>,
+    day: Option<NaiveDate>,
+    path: Path,
+    schema: SchemaRef,
+    pending: Vec<RecordBatch>,
+    pending_bytes: usize,
+    writer: Option<AsyncArrowWriter<BufWriter>>,
+    arrived: KeySet,
+    /// Replaced tables only: whole rows, to tell a repeated row from two of one key.
+    contents: KeySet,
+    /// With history: what the old object says of each key's current version.
+    versions: KeyMap<Version>,
+    now: i64,
+    written: Written,
+}
+
+/// What became of one slice.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Written {
+    pub(crate) path: String,
+    pub(crate) rows: u64,
+    pub(crate) bytes: u64,
+    pub(crate) new_rows: u64,
+    pub(crate) tombstones: u64,
+    /// Rows that came twice and were written once.
+    pub(crate) repeated: u64,
+    /// Rows of one key with different values, all written (replaced tables only).
+    pub(crate) conflicts: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Version {
+    content: u128,
+    since: i64,
+    /// Set when the key arrives: whether with the same content.
+    unchanged: Option<bool>,
+}
+
+impl Slice {
+    /// `now` is the moment of the run, in microseconds.
+    pub(crate) async fn open(lake: &Arc<Lake>, table: &Arc<Table>, day: Option<NaiveDate>, now: i64) -> Result<Slice> {
+        let old = match day {
+            // A replaced day's old object is never read.
+            Some(_) if table.policy == Policy::Replace => None,
+            _ => open_old(lake, table, day).await?,
+        };
+        let schema = merged_schema(table, old.as_ref())?;
+        let path = lake.object(table, day);
+        let mut slice = Slice {
+            lake: Arc::clone(lake),
+            table: Arc::clone(table),
+            day,
+            written: Written { path: lake.relative(&path), ..Written::default() },
+            path,
+            schema,
+            pending: Vec::new(),
+            pending_bytes: 0,
+            writer: None,
+            arrived: KeySet::default(),
+            contents: KeySet::default(),
+            versions: KeyMap::default(),
+            now,
+        };
+        if let (true, Some(old)) = (table.history, old) {
+            let mut rows = old.stream()?;
+            while let Some(batch) = rows.try_next().await? {
+                slice.remember(&conform(&batch, &slice.schema.clone())?)?;
+            }
+        }
+        Ok(slice)
+    }
+
+    fn column(&self, name: &str) -> Result<usize> {
+        self.schema.index_of(name).map_err(|e| Error::integrity(e.to_string()))
+    }
+
+    fn key_columns(&self) -> Result<Vec<usize>> {
+        self.table.key.iter().map(|k| self.column(&self.table.columns[*k].name)).collect()
+    }
+
+    /// The columns that make a version: all but the engine's moments and marks.
+    fn content_columns(&self) -> Vec<usize> {
+        let moment = |name: &str| name.starts_with('_') && name != "_extra";
+        (0..self.schema.fields().len()).filter(|i| !moment(self.schema.field(*i).name())).collect()
+    }
+
+    /// Notes the current versions of the old object (history only).
+    fn remember(&mut self, old: &RecordBatch) -> Result<()> {
+        let keys = hashes(old, &self.key_columns()?)?;
+        let contents = hashes(old, &self.content_columns())?;
+        let times =
+            |name: &str| Ok::<_, Error>(old.column(self.column(name)?).as_primitive::<TimestampMicrosecondType>());
+        let (from, to, synced) = (times("_valid_from")?, times("_valid_to")?, times("_synced_at")?);
+        let deleted = old.column(self.column("_deleted")?).as_boolean();
+        for row in 0..old.num_rows() {
+            if is_current(to, deleted, row) {
+                // A file from before history was switched on says only when the row was read.
+                let since = if from.is_valid(row) { from.value(row) } else { synced.value(row) };
+                self.versions.insert(keys[row], Version { content: contents[row], since, unchanged: None });
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds new rows; those that came before are left out.
+    pub(crate) async fn add(&mut self, batch: RecordBatch) -> Result<()> {
+        let batch = conform(&batch, &self.schema)?;
+        let keys = hashes(&batch, &self.key_columns()?)?;
+        let fresh = match self.table.policy {
+            Policy::Replace => self.fresh_by_content(&batch, &keys)?,
+            _ => keys.iter().map(|k| self.arrived.insert(*k)).collect::<Vec<_>>(),
+        };
+        let repeated = fresh.iter().filter(|f| !**f).count() as u64;
+        self.written.repeated += repeated;
+        let batch = match repeated {
+            0 => batch,
+            _ => filter_record_batch(&batch, &BooleanArray::from(fresh)).map_err(arrow)?,
+        };
+        let batch = if self.table.history { self.dated(batch)? } else { batch };
+        self.written.new_rows += batch.num_rows() as u64;
+        self.gather(batch).await
+    }
+
+    /// Two rows of one key with different values are both money: only a row
+    /// that is the same in every column is a repetition.
+    fn fresh_by_content(&mut self, batch: &RecordBatch, keys: &[u128]) -> Result<Vec<bool>> {
+        let contents = hashes(batch, &self.content_columns())?;
+        let mut fresh = Vec::with_capacity(keys.len());
+        for (key, content) in keys.iter().zip(contents) {
+            let new_key = self.arrived.insert(*key);
+            let new_content = self.contents.insert(content);
+            self.written.conflicts += u64::from(new_content && !new_key);
+            fresh.push(new_content);
+        }
+        Ok(fresh)
+    }
+
+    /// New rows with the moment since when their version is valid.
+    fn dated(&mut self, batch: RecordBatch) -> Result<RecordBatch> {
+        let keys = hashes(&batch, &self.key_columns()?)?;
+        let contents = hashes(&batch, &self.content_columns())?;
+        let mut from = TimestampMicrosecondBuilder::new().with_data_type(Type::Timestamp.arrow());
+        for (key, content) in keys.iter().zip(contents) {
+            let since = match self.versions.get_mut(key) {
+                Some(version) => {
+                    let unchanged = version.content == content;
+                    version.unchanged = Some(unchanged);
+                    if unchanged { version.since } else { self.now }
+                }
+                None => self.now,
+            };
+            from.append_value(since);
+        }
+        self.with_columns(batch, vec![("_valid_from", Arc::new(from.finish()))])
+    }
+
+    fn with_columns(&self, batch: RecordBatch, changed: Vec<(&str, ArrayRef)>) -> Result<RecordBatch> {
+        let mut columns = batch.columns().to_vec();
+        for (name, array) in changed {
+            columns[self.column(name)?] = array;
+        }
+        RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(arrow)
+    }
+
+    async fn gather(&mut self, batch: RecordBatch) -> Result<()> {
+        if batch.num_rows() > 0 {
+            self.pending_bytes += batch.get_array_memory_size();
+            self.pending.push(batch);
+        }
+        if self.pending_bytes >= PENDING { self.encode().await } else { Ok(()) }
+    }
+
+    /// Writes what was gathered; the object's upload begins with the first row group.
+    async fn encode(&mut self) -> Result<()> {
+        self.pending_bytes = 0;
+        let batches = std::mem::take(&mut self.pending);
+        if self.writer.is_none() {
+            self.writer = Some(self.start()?);
+        }
+        let Some(writer) = &mut self.writer else { return Ok(()) };
+        for batch in batches {
+            self.written.rows += batch.num_rows() as u64;
+            if let Err(e) = writer.write(&batch).await {
+                return Err(self.unwritten(e));
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&self) -> Result<AsyncArrowWriter<BufWriter>> {
+        let sink =
+            BufWriter::with_capacity(Arc::clone(&self.lake.store), self.path.clone(), PART).with_max_concurrency(2);
+        // The Arrow schema is left out of the footer: the Parquet types say it all, to every reader alike.
+        let options =
+            ArrowWriterOptions::new().with_properties(properties(&self.table)?).with_skip_arrow_metadata(true);
+        AsyncArrowWriter::try_new_with_options(sink, Arc::clone(&self.schema), options).map_err(|e| self.unwritten(e))
+    }
+
+    fn unwritten(&self, e: parquet::errors::ParquetError) -> Error {
+        let error = match e {
+            parquet::errors::ParquetError::External(e) => external(e, &self.lake.shown),
+            other => Error::storage(other.to_string()),
+        };
+        error.at(self.written.path.clone())
+    }
+
+    /// Settles the old rows and lets the object appear.
+    pub(crate) async fn finish(mut self, parents: Option<&Parents>) -> Result<Written> {
+        match self.complete(parents).await {
+            Ok(bytes) => {
+                self.written.bytes = bytes;
+                Ok(self.written)
+            }
+            Err(error) => {
+                self.abandon().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn complete(&mut self, parents: Option<&Parents>) -> Result<u64> {
+        let all_dropped = self.table.policy == Policy::Replace && parents.is_none();
+        let old = if all_dropped { None } else { open_old(&self.lake, &self.table, self.day).await? };
+        if let Some(old) = old {
+            let mut rows = old.stream()?;
+            while let Some(batch) = rows.try_next().await? {
+                let kept = self.settle(conform(&batch, &self.schema)?, parents)?;
+                self.gather(kept).await?;
+            }
+        }
+        self.encode().await?;
+        let Some(mut writer) = self.writer.take() else { return Ok(0) };
+        writer.finish().await.map_err(|e| self.unwritten(e))?;
+        Ok(writer.bytes_written() as u64)
+    }
+
+    /// Takes back what was uploaded so far.
+    pub(crate) async fn abandon(mut self) {
+        if let Some(writer) = self.writer.take() {
+            let mut sink = writer.into_inner();
+            if let Err(e) = sink.abort().await {
+                tracing::warn!(path = %self.written.path, error = %e, "an unfinished upload could not be taken back");
+            }
+        }
+    }
+
+    /// Old rows after their fate: dropped, as they were, or as tombstones.
+    fn settle(&mut self, old: RecordBatch, parents: Option<&Parents>) -> Result<RecordBatch> {
+        let keys = hashes(&old, &self.key_columns()?)?;
+        let of_parents = match parents {
+            None => None,
+            Some(parents) => {
+                let names = parents.columns.iter().map(|c| self.column(&self.table.columns[*c].name));
+                Some(hashes(&old, &names.collect::<Result<Vec<_>>>()?)?)
+            }
+        };
+        let fates = (0..old.num_rows()).map(|row| {
+            let parent = of_parents.as_ref().zip(parents).map(|(hashes, parents)| parents.of(hashes[row]));
+            fate(self.table.policy, self.arrived.contains(&keys[row]), parent)
+        });
+        let fates: Vec<Fate> = fates.collect();
+        match (self.table.policy, self.table.history) {
+            (Policy::Snapshot, true) => self.close_versions(old, &keys, &fates),
+            (Policy::Snapshot, false) => self.bury(old, &fates),
+            _ => keep(&old, &fates),
+        }
+    }
+
+    fn bury(&mut self, old: RecordBatch, fates: &[Fate]) -> Result<RecordBatch> {
+        let was = old.column(self.column("_deleted")?).as_boolean();
+        let dead = |row: usize| was.is_valid(row) && was.value(row);
+        let mut deleted = BooleanBuilder::with_capacity(fates.len());
+        for (row, fate) in fates.iter().enumerate() {
+            let buried = *fate == Fate::Tombstone;
+            self.written.tombstones += u64::from(buried && !dead(row));
+            deleted.append_value(buried || dead(row));
+        }
+        let old = self.with_columns(old.clone(), vec![("_deleted", Arc::new(deleted.finish()))])?;
+        keep(&old, fates)
+    }
+
+    /// With history no old version is ever dropped, but for a current one that arrived unchanged.
+    fn close_versions(&mut self, old: RecordBatch, keys: &[u128], fates: &[Fate]) -> Result<RecordBatch> {
+        let rows = old.num_rows();
+        let times = |name: &str| {
+            Ok::<_, Error>(old.column(self.column(name)?).as_primitive::<TimestampMicrosecondType>().clone())
+        };
+        let (from, to, synced) = (times("_valid_from")?, times("_valid_to")?, times("_synced_at")?);
+        let was_deleted = old.column(self.column("_deleted")?).as_boolean().clone();
+        let mut valid_from = TimestampMicrosecondBuilder::with_capacity(rows).with_data_type(Type::Timestamp.arrow());
+        let mut valid_to = TimestampMicrosecondBuilder::with_capacity(rows).with_data_type(Type::Timestamp.arrow());
+        let (mut deleted, mut current) = (BooleanBuilder::with_capacity(rows), BooleanBuilder::with_capacity(rows));
+        let mut stays = Vec::with_capacity(rows);
+        for row in 0..rows {
+            valid_from.append_value(if from.is_valid(row) { from.value(row) } else { synced.value(row) });
+            let open = is_current(&to, &was_deleted, row);
+            let arrived = fates[row] == Fate::Drop;
+            let unchanged = self.versions.get(&keys[row]).is_some_and(|v| v.unchanged == Some(true));
+            let buried = open && fates[row] == Fate::Tombstone;
+            let closed = buried || (open && arrived);
+            stays.push(!(open && arrived && unchanged));
+            self.written.tombstones += u64::from(buried);
+            valid_to.append_option(match (closed, to.is_valid(row)) {
+                (true, _) => Some(self.now),
+                (false, true) => Some(to.value(row)),
+                (false, false) => None,
+            });
+            deleted.append_value(buried || (was_deleted.is_valid(row) && was_deleted.value(row)));
+            current.append_value(open && !closed);
+        }
+        let old = self.with_columns(
+            old,
+            vec![
+                ("_valid_from", Arc::new(valid_from.finish())),
+                ("_valid_to", Arc::new(valid_to.finish())),
+                ("_deleted", Arc::new(deleted.finish())),
+                ("_current", Arc::new(current.finish())),
+            ],
+        )?;
+        filter_record_batch(&old, &BooleanArray::from(stays)).map_err(arrow)
+    }
+}
+
+/// A version that was neither replaced nor deleted.
+fn is_current(valid_to: &arrow_array::TimestampMicrosecondArray, deleted: &BooleanArray, row: usize) -> bool {
+    valid_to.is_null(row) && !(deleted.is_valid(row) && deleted.value(row))
+}
+
+fn keep(old: &RecordBatch, fates: &[Fate]) -> Result<RecordBatch> {
+    if fates.iter().all(|f| *f != Fate::Drop) {
+        return Ok(old.clone());
+    }
+    let stays: BooleanArray = fates.iter().map(|f| Some(*f != Fate::Drop)).collect();
+    filter_record_batch(old, &stays).map_err(arrow)
+}
+
+fn arrow(e: arrow_schema::ArrowError) -> Error {
+    Error::storage(format!("rows could not be rewritten: {e}"))
+}
+
+fn external(e: Box<dyn std::error::Error + Send + Sync>, shown: &str) -> Error {
+    match e.downcast::<std::io::Error>() {
+        Ok(io) => match io.downcast::<object_store::Error>() {
+            Ok(e) => storage(&e, shown),
+            Err(io) => storage(&object_store::Error::Generic { store: "destination", source: Box::new(io) }, shown),
+        },
+        Err(e) => storage(&object_store::Error::Generic { store: "destination", source: e }, shown),
+    }
+}
+
+/// How every object is written: zstd 1, row groups of about 128 MiB or 1 Mi
+/// rows, statistics, and who wrote it.
+fn properties(table: &Table) -> Result<WriterProperties> {
+    let level = ZstdLevel::try_new(1).map_err(|e| Error::storage(e.to_string()))?;
+    let note = |key: &str, value: String| KeyValue::new(key.to_string(), value);
+    Ok(WriterProperties::builder()
+        .set_compression(Compression::ZSTD(level))
+        .set_max_row_group_row_count(Some(1 << 20))
+        .set_max_row_group_bytes(Some(128 << 20))
+        .set_created_by(concat!("openai-elt version ", env!("CARGO_PKG_VERSION")).to_string())
+        .set_key_value_metadata(Some(vec![
+            note("openai_elt.table", table.name.clone()),
+            note("openai_elt.schema_version", table.version().to_string()),
+        ]))
+        .build())
+}

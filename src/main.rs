@@ -1,0 +1,82 @@
+//! Reads the clock once, starts logging, runs one command, and turns its end into an exit code.
+
+mod cli;
+mod config;
+mod decode;
+mod error;
+mod fetch;
+mod lake;
+mod plan;
+mod report;
+mod schema;
+mod secret;
+mod simulator;
+mod sync;
+
+use std::process::ExitCode;
+
+use chrono::{DateTime, SubsecRound, Utc};
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use cli::{Cli, Command, Exit, Level};
+use error::{Error, Result};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => return misused(&e),
+    };
+    log(cli.log);
+    // Whole microseconds, as Parquet keeps them: rows are told apart by this moment.
+    let now = Utc::now().trunc_subsecs(6);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let outcome = match runtime {
+        Ok(runtime) => runtime.block_on(command(cli.command, now)),
+        Err(e) => Err(Error::usage(format!("no threads could be started: {e}"))),
+    };
+    match outcome {
+        Ok(exit) => ExitCode::from(exit as u8),
+        Err(error) => failed(&error),
+    }
+}
+
+async fn command(command: Command, now: DateTime<Utc>) -> Result<Exit> {
+    match command {
+        Command::Sync(args) => cli::sync::command(&args, now).await,
+        Command::Check(args) => cli::check::command(&args, now).await,
+        Command::Tables(args) => cli::tables::command(&args),
+        Command::State(args) => cli::state::command(&args).await,
+        Command::Demo(args) => cli::demo::command(&args, now).await,
+    }
+}
+
+/// A wrong flag is exit 1, not clap's 2, which means something else here.
+fn misused(e: &clap::Error) -> ExitCode {
+    let _ = e.print();
+    match e.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+        _ => ExitCode::from(Exit::Usage as u8),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the last word of a failed command")]
+fn failed(error: &Error) -> ExitCode {
+    eprintln!("error: {error}");
+    if let Some(cure) = error.cure() {
+        eprintln!("  hint: {cure}");
+    }
+    ExitCode::from(Exit::of(error.kind) as u8)
+}
+
+fn log(level: Level) {
+    let level = match level {
+        Level::Off => return,
+        Level::Error => tracing::Level::ERROR,
+        Level::Warn => tracing::Level::WARN,
+        Level::Info => tracing::Level::INFO,
+        Level::Debug => tracing::Level::DEBUG,
+        Level::Trace => tracing::Level::TRACE,
+    };
+    let _ = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_ansi(false).try_init();
+}

@@ -1,0 +1,173 @@
+//! Table + state + now → what to ask: windows of time, and how the settled cursor moves.
+//!
+//! Pure. A window is half-open and in UTC; it is what one chain of requests
+//! covers, and it may hold many day slices. The look-back starts from the
+//! settled cursor, never from the start of the previous read: a window that
+//! walks backwards a little further at every crash would never end.
+
+use chrono::{DateTime, Duration, NaiveDate, Utc};
+
+use crate::schema::{Policy, Slices};
+
+/// From `start`, inclusive, to `end`, exclusive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Window {
+    pub(crate) start: DateTime<Utc>,
+    pub(crate) end: DateTime<Utc>,
+}
+
+impl Window {
+    /// The days that the window touches.
+    pub(crate) fn days(&self) -> impl Iterator<Item = NaiveDate> {
+        let last = (self.end - Duration::microseconds(1)).date_naive();
+        self.start.date_naive().iter_days().take_while(move |d| *d <= last)
+    }
+
+    pub(crate) fn contains(&self, micros: i64) -> bool {
+        (self.start.timestamp_micros()..self.end.timestamp_micros()).contains(&micros)
+    }
+}
+
+/// What the user asked for besides the table's own times.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wish {
+    pub(crate) since: Option<DateTime<Utc>>,
+    pub(crate) until: Option<DateTime<Utc>>,
+    pub(crate) full_refresh: bool,
+}
+
+/// The windows to read, oldest first.
+pub(crate) fn windows(
+    slices: &Slices,
+    policy: Policy,
+    settled: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+    wish: Wish,
+) -> Vec<Window> {
+    let history = midnight(now - Duration::seconds(slices.history));
+    let settled = settled.filter(|_| !wish.full_refresh);
+    let start = match (wish.since, settled) {
+        (Some(since), _) => since,
+        (None, Some(settled)) => settled - Duration::seconds(slices.lookback),
+        (None, None) => history,
+    };
+    let end = wish.until.unwrap_or(now);
+    // A replaced day is asked for whole, from its first second to its last.
+    let (start, end) = match policy {
+        Policy::Merge => (start, end),
+        _ => (midnight(start), midnight(end + Duration::days(1) - Duration::microseconds(1))),
+    };
+    split(start, end.min(now), slices.window)
+}
+
+/// Cuts a span at midnights, each piece at most `window` seconds long.
+fn split(start: DateTime<Utc>, end: DateTime<Utc>, window: i64) -> Vec<Window> {
+    let mut windows = Vec::new();
+    let mut from = start;
+    while from < end {
+        let to = (midnight(from) + Duration::seconds(window)).min(end);
+        windows.push(Window { start: from, end: to });
+        from = to;
+    }
+    windows
+}
+
+/// Where the settled cursor stands after `window` was drained.
+///
+/// It moves only when nothing between it and the window is left unread, and
+/// never back. For buckets it stops at midnight: today's is not complete.
+pub(crate) fn advance(settled: Option<DateTime<Utc>>, window: Window, policy: Policy) -> Option<DateTime<Utc>> {
+    let end = match policy {
+        Policy::Merge => window.end,
+        _ => midnight(window.end),
+    };
+    match settled {
+        None => Some(end),
+        Some(settled) if window.start <= settled => Some(settled.max(end)),
+        gap => gap,
+    }
+}
+
+pub(crate) fn midnight(time: DateTime<Utc>) -> DateTime<Utc> {
+    time.date_naive().and_time(chrono::NaiveTime::MIN).and_utc()
+}
+
+/// The day of a moment in microseconds; rows without a time have 1970-01-01.
+pub(crate) fn day(micros: Option<i64>) -> NaiveDate {
+    let days = micros.unwrap_or(0).div_euclid(86_400_000_000);
+    NaiveDate::default().checked_add_signed(Duration::days(days)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::Format;
+
+    fn at(text: &str) -> DateTime<Utc> {
+        DateTime::parse_from_rfc3339(text).unwrap().to_utc()
+    }
+
+    fn slices(window: i64, lookback: i64) -> Slices {
+        Slices {
+            by: 0,
+            since: String::new(),
+            until: String::new(),
+            format: Format::Unix,
+            window,
+            lookback,
+            history: 40 * 86_400,
+        }
+    }
+
+    const NOW: &str = "2026-11-21T05:30:00Z";
+
+    #[test]
+    fn first_sync_reads_the_history_in_windows() {
+        let got = windows(&slices(31 * 86_400, 0), Policy::Replace, None, at(NOW), Wish::default());
+        assert_eq!(got.len(), 2);
+        assert_eq!(got[0].start, at("2026-10-12T00:00:00Z"));
+        assert_eq!(got[0].end, got[1].start);
+        assert_eq!(got[1].end, at(NOW));
+    }
+
+    #[test]
+    fn look_back_starts_from_the_settled_cursor() {
+        let replace = windows(
+            &slices(86_400 * 31, 3 * 86_400),
+            Policy::Replace,
+            Some(at("2026-11-20T00:00:00Z")),
+            at(NOW),
+            Wish::default(),
+        );
+        assert_eq!(replace, [Window { start: at("2026-11-17T00:00:00Z"), end: at(NOW) }]);
+        let merge = windows(
+            &slices(86_400 * 7, 3_600),
+            Policy::Merge,
+            Some(at("2026-11-21T04:00:00Z")),
+            at(NOW),
+            Wish::default(),
+        );
+        assert_eq!(merge, [Window { start: at("2026-11-21T03:00:00Z"), end: at(NOW) }]);
+    }
+
+    #[test]
+    fn the_cursor_never_passes_what_was_not_read() {
+        let window = |a: &str, b: &str| Window { start: at(a), end: at(b) };
+        let settled = Some(at("2026-11-10T00:00:00Z"));
+        let cases = [
+            (None, window("2026-11-01T00:00:00Z", NOW), Policy::Replace, "2026-11-21T00:00:00Z"),
+            (settled, window("2026-11-07T00:00:00Z", NOW), Policy::Merge, NOW),
+            (settled, window("2026-11-12T00:00:00Z", NOW), Policy::Merge, "2026-11-10T00:00:00Z"),
+            (settled, window("2026-10-01T00:00:00Z", "2026-10-05T00:00:00Z"), Policy::Replace, "2026-11-10T00:00:00Z"),
+        ];
+        for (settled, window, policy, expected) in cases {
+            assert_eq!(advance(settled, window, policy), Some(at(expected)));
+        }
+    }
+
+    #[test]
+    fn days_of_a_window() {
+        let window = Window { start: at("2026-11-19T10:00:00Z"), end: at("2026-11-21T00:00:00Z") };
+        assert_eq!(window.days().map(|d| d.to_string()).collect::<Vec<_>>(), ["2026-11-19", "2026-11-20"]);
+    }
+}

@@ -1,0 +1,221 @@
+//! What people and machines are told about a run.
+//!
+//! The numbers are gathered in one place while the run goes on; the display on
+//! a terminal, the lines in a log, the summary and the run report are views of it.
+
+mod progress;
+mod summary;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::decode::Misfit;
+use crate::error::Error;
+use crate::fetch::Meter;
+use crate::lake::Written;
+pub(crate) use progress::Progress;
+pub(crate) use summary::{grouped, summary, text_table};
+
+/// The whole run, as it is kept in `_runs/` and printed with `--format json`.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct RunReport {
+    pub(crate) run_id: String,
+    pub(crate) version: &'static str,
+    pub(crate) destination: String,
+    pub(crate) started_at: DateTime<Utc>,
+    pub(crate) finished_at: DateTime<Utc>,
+    pub(crate) exit_code: u8,
+    pub(crate) interrupted: bool,
+    pub(crate) tables: BTreeMap<String, TableReport>,
+}
+
+/// One table's part. Counts are of this run; `settled_*` are moments in UTC.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct TableReport {
+    pub(crate) status: String,
+    pub(crate) rows_read: u64,
+    pub(crate) rows_written: u64,
+    pub(crate) tombstones: u64,
+    pub(crate) repeated: u64,
+    pub(crate) misfits: u64,
+    pub(crate) requests: u64,
+    pub(crate) retries: u64,
+    pub(crate) response_bytes: u64,
+    pub(crate) seconds: f64,
+    pub(crate) settled_before: Option<DateTime<Utc>>,
+    pub(crate) settled_after: Option<DateTime<Utc>>,
+    pub(crate) objects: Vec<ObjectReport>,
+    pub(crate) skipped: Vec<Skipped>,
+    pub(crate) warnings: Vec<String>,
+    pub(crate) error: Option<Failure>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct ObjectReport {
+    pub(crate) path: String,
+    pub(crate) rows: u64,
+    pub(crate) bytes: u64,
+}
+
+/// A parent, pass or window that was not read.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Skipped {
+    pub(crate) parent: String,
+    pub(crate) reason: String,
+    pub(crate) cure: Option<String>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Failure {
+    pub(crate) kind: &'static str,
+    pub(crate) message: String,
+    pub(crate) cure: Option<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(error: &Error) -> Failure {
+        Failure { kind: error.kind.word(), message: error.to_string(), cure: error.cure().map(str::to_string) }
+    }
+}
+
+/// One table while it is being synced.
+#[derive(Debug)]
+pub(crate) struct Track {
+    pub(crate) name: String,
+    pub(crate) meter: Arc<Meter>,
+    pub(crate) rows: AtomicU64,
+    pub(crate) slices: AtomicU64,
+    started: Mutex<Option<Instant>>,
+    notes: Mutex<Notes>,
+}
+
+#[derive(Debug, Default)]
+struct Notes {
+    status: Option<String>,
+    seconds: f64,
+    tombstones: u64,
+    repeated: u64,
+    misfits: BTreeMap<String, Misfit>,
+    settled: (Option<DateTime<Utc>>, Option<DateTime<Utc>>),
+    objects: Vec<ObjectReport>,
+    skipped: Vec<Skipped>,
+    warnings: Vec<String>,
+    error: Option<Failure>,
+}
+
+impl Track {
+    pub(crate) fn new(name: &str) -> Arc<Track> {
+        Arc::new(Track {
+            name: name.to_string(),
+            meter: Arc::default(),
+            rows: AtomicU64::new(0),
+            slices: AtomicU64::new(0),
+            started: Mutex::new(None),
+            notes: Mutex::default(),
+        })
+    }
+
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn start(&self, settled: Option<DateTime<Utc>>) {
+        *self.started.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        self.notes().settled = (settled, settled);
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.started.lock().unwrap_or_else(PoisonError::into_inner).is_some() && self.notes().status.is_none()
+    }
+
+    /// The status, once the table has ended.
+    pub(crate) fn ended(&self) -> Option<String> {
+        self.notes().status.clone()
+    }
+
+    pub(crate) fn wrote(&self, written: &[Written]) {
+        let mut notes = self.notes();
+        for w in written {
+            self.slices.fetch_add(1, Ordering::Relaxed);
+            notes.tombstones += w.tombstones;
+            notes.repeated += w.repeated;
+            if w.conflicts > 0 {
+                let text = format!(
+                    "{}: {} rows share their key with another row and differ from it; all were kept",
+                    w.path, w.conflicts
+                );
+                notes.warnings.push(text);
+            }
+            notes.objects.push(ObjectReport { path: w.path.clone(), rows: w.rows, bytes: w.bytes });
+        }
+    }
+
+    pub(crate) fn settled(&self, settled: DateTime<Utc>) {
+        self.notes().settled.1 = Some(settled);
+    }
+
+    pub(crate) fn misfits(&self, misfits: &BTreeMap<String, Misfit>) {
+        let mut notes = self.notes();
+        for (column, misfit) in misfits {
+            let known = notes.misfits.entry(column.clone()).or_default();
+            known.count += misfit.count;
+            if known.example.is_empty() {
+                known.example.clone_from(&misfit.example);
+            }
+        }
+    }
+
+    pub(crate) fn skip(&self, parent: String, error: &Error) {
+        let skipped = Skipped { parent, reason: error.to_string(), cure: error.cure().map(str::to_string) };
+        self.notes().skipped.push(skipped);
+    }
+
+    /// Said once, however often it happens.
+    pub(crate) fn warn(&self, text: String) {
+        let mut notes = self.notes();
+        if !notes.warnings.contains(&text) {
+            notes.warnings.push(text);
+        }
+    }
+
+    /// Ends the table. `seconds` runs from [`Track::start`].
+    pub(crate) fn end(&self, status: &str, error: Option<&Error>) {
+        let started = *self.started.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut notes = self.notes();
+        notes.seconds = started.map_or(0.0, |s| s.elapsed().as_secs_f64());
+        notes.status = Some(status.to_string());
+        notes.error = error.map(Failure::new);
+    }
+
+    /// Counts since the beginning of the run.
+    pub(crate) fn report(&self) -> TableReport {
+        let notes = self.notes();
+        let misfits = notes.misfits.iter().map(|(column, m)| match m.count {
+            1 => format!("`{column}`: 1 value did not fit and is kept in _extra: {}", m.example),
+            n => format!("`{column}`: {n} values did not fit and are kept in _extra, the first: {}", m.example),
+        });
+        TableReport {
+            status: notes.status.clone().unwrap_or_else(|| "interrupted".to_string()),
+            rows_read: self.rows.load(Ordering::Relaxed),
+            rows_written: notes.objects.iter().map(|o| o.rows).sum(),
+            tombstones: notes.tombstones,
+            repeated: notes.repeated,
+            misfits: notes.misfits.values().map(|m| m.count).sum(),
+            requests: self.meter.requests.load(Ordering::Relaxed),
+            retries: self.meter.retries.load(Ordering::Relaxed),
+            response_bytes: self.meter.bytes.load(Ordering::Relaxed),
+            seconds: (notes.seconds * 1000.0).round() / 1000.0,
+            settled_before: notes.settled.0,
+            settled_after: notes.settled.1,
+            objects: notes.objects.clone(),
+            skipped: notes.skipped.clone(),
+            warnings: misfits.chain(notes.warnings.iter().cloned()).collect(),
+            error: notes.error.clone(),
+        }
+    }
+}

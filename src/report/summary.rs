@@ -1,0 +1,102 @@
+//! The table that a person reads at the end of a run, and small text tables in general.
+
+use super::{RunReport, TableReport};
+
+/// A number with thin groups of three: `1,234,567`.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Rows of cells under a head, aligned: the first column to the left, numbers to the right.
+pub(crate) fn text_table(head: &[&str], rows: &[Vec<String>], right: &[bool]) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|r| r.get(column)).map(|c| c.chars().count());
+        cells.chain([head[column].chars().count()]).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..head.len()).map(width).collect();
+    let line = |cells: Vec<&str>| {
+        let aligned = cells.iter().enumerate().map(|(i, cell)| {
+            let pad = " ".repeat(widths[i].saturating_sub(cell.chars().count()));
+            if right[i] { format!("{pad}{cell}") } else { format!("{cell}{pad}") }
+        });
+        aligned.collect::<Vec<_>>().join("  ").trim_end().to_string() + "\n"
+    };
+    let mut text = line(head.to_vec());
+    text.push_str(&line(
+        widths.iter().map(|w| "─".repeat(*w)).collect::<Vec<_>>().iter().map(String::as_str).collect(),
+    ));
+    for cells in rows {
+        text.push_str(&line(cells.iter().map(String::as_str).collect()));
+    }
+    text
+}
+
+/// What became of each table, then what needs attention.
+pub(crate) fn summary(report: &RunReport) -> String {
+    let head = ["table", "status", "read", "written", "tombstones", "slices", "requests", "retries", "seconds"];
+    let right = [false, false, true, true, true, true, true, true, true];
+    let cells = |name: &str, t: &TableReport| {
+        vec![
+            name.to_string(),
+            t.status.clone(),
+            grouped(t.rows_read),
+            grouped(t.rows_written),
+            grouped(t.tombstones),
+            grouped(t.objects.len() as u64),
+            grouped(t.requests),
+            grouped(t.retries),
+            format!("{:.1}", t.seconds),
+        ]
+    };
+    let rows: Vec<Vec<String>> = report.tables.iter().map(|(name, t)| cells(name, t)).collect();
+    let mut text = text_table(&head, &rows, &right);
+    for (name, table) in &report.tables {
+        attention(name, table, &mut text);
+    }
+    text.push('\n');
+    text.push_str(&last_line(report));
+    text
+}
+
+fn attention(name: &str, table: &TableReport, text: &mut String) {
+    /// More of a kind are in the run report.
+    const SHOWN: usize = 5;
+    let cure = |cure: &Option<String>| cure.as_ref().map(|c| format!("\n  hint: {c}")).unwrap_or_default();
+    if let Some(error) = &table.error {
+        let word = if table.status == "failed" { "error" } else { table.status.as_str() };
+        text.push_str(&format!("\n{word}: {}{}\n", error.message, cure(&error.cure)));
+    }
+    for skipped in table.skipped.iter().take(SHOWN) {
+        text.push_str(&format!("\nskipped: {name} {}: {}{}\n", skipped.parent, skipped.reason, cure(&skipped.cure)));
+    }
+    for warning in table.warnings.iter().take(SHOWN) {
+        text.push_str(&format!("\nwarning: {name} {warning}\n"));
+    }
+    let more = table.skipped.len().saturating_sub(SHOWN) + table.warnings.len().saturating_sub(SHOWN);
+    if more > 0 {
+        text.push_str(&format!("\n{name}: {more} more of these in the run report\n"));
+    }
+}
+
+fn last_line(report: &RunReport) -> String {
+    let tables = report.tables.values();
+    let good = tables.clone().filter(|t| t.status == "ok").count();
+    let sum = |f: fn(&TableReport) -> u64| tables.clone().map(f).sum::<u64>();
+    let seconds = (report.finished_at - report.started_at).num_milliseconds() as f64 / 1000.0;
+    format!(
+        "{good} of {} tables synced to {}: {} rows read, {} written, {} requests in {seconds:.1} s\n",
+        report.tables.len(),
+        report.destination,
+        grouped(sum(|t| t.rows_read)),
+        grouped(sum(|t| t.rows_written)),
+        grouped(sum(|t| t.requests)),
+    )
+}

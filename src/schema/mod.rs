@@ -1,0 +1,299 @@
+//! What a table is: one checked value for each file of `schemas/`.
+//!
+//! [`Catalog::load`] reads the embedded files, then those of `--schemas DIR`,
+//! which add tables or override them by name. Everything that can be wrong with
+//! a file is found here, before anything is started. From a [`Table`] come the
+//! request, the Arrow schema, the docs page and each warehouse's DDL.
+//!
+//! Pure but for the reading of `--schemas DIR`.
+
+mod check;
+mod file;
+mod text;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result, nearest};
+
+pub(crate) use file::{Parameter, Parameters, caret, suggestion};
+pub(crate) use text::{Pointer, Template, duration_seconds, glob};
+
+include!(concat!(env!("OUT_DIR"), "/tables.rs"));
+
+/// One host with one kind of credential; a folder of `schemas/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Surface {
+    Admin,
+    Project,
+    Codex,
+    Compliance,
+}
+
+impl Surface {
+    pub(crate) const ALL: [Surface; 4] = [Surface::Admin, Surface::Project, Surface::Codex, Surface::Compliance];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Surface::Admin => "admin",
+            Surface::Project => "project",
+            Surface::Codex => "codex",
+            Surface::Compliance => "compliance",
+        }
+    }
+}
+
+/// What happens to the rows that a slice already holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Policy {
+    /// Dropped: the source was asked for the whole slice again.
+    Replace,
+    /// Kept unless the same key arrives again.
+    Merge,
+    /// Kept with `_deleted = true` if their key did not arrive.
+    Snapshot,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub(crate) enum Method {
+    #[default]
+    #[serde(rename = "GET")]
+    Get,
+    #[serde(rename = "POST")]
+    Post,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Type {
+    String,
+    Int,
+    Float,
+    Bool,
+    Decimal,
+    Date,
+    Timestamp,
+    Json,
+}
+
+impl Type {
+    /// The Arrow type, which decides the Parquet one: micros in UTC, DECIMAL(38,18), INT64.
+    pub(crate) fn arrow(self) -> DataType {
+        match self {
+            Type::String | Type::Json => DataType::Utf8,
+            Type::Int => DataType::Int64,
+            Type::Float => DataType::Float64,
+            Type::Bool => DataType::Boolean,
+            Type::Decimal => DataType::Decimal128(38, 18),
+            Type::Date => DataType::Date32,
+            Type::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Type::String => "string",
+            Type::Int => "int",
+            Type::Float => "float",
+            Type::Bool => "bool",
+            Type::Decimal => "decimal",
+            Type::Date => "date",
+            Type::Timestamp => "timestamp",
+            Type::Json => "json",
+        }
+    }
+}
+
+/// Where a column's value comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum From {
+    /// Pointers into the record (`up` = 0) or into the record that encloses it (1, 2, …).
+    Record(Vec<(usize, Pointer)>),
+    /// A value bound into the request: `projects.id`, `key.project`.
+    Bound(String),
+    /// The member whose name is the value of that column.
+    NamedBy(usize),
+    SyncedAt,
+    Extra,
+    Deleted,
+    ValidFrom,
+    ValidTo,
+    Current,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Column {
+    pub(crate) name: String,
+    pub(crate) kind: Type,
+    pub(crate) from: From,
+    /// As it stands in the file; none for the columns the engine adds.
+    pub(crate) from_text: Option<String>,
+    /// The version of the table that brought it.
+    pub(crate) since: u32,
+    pub(crate) doc: String,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    pub(crate) method: Method,
+    pub(crate) path: Template,
+    pub(crate) query: Parameters,
+    pub(crate) body: Parameters,
+    pub(crate) headers: Parameters,
+    /// Outermost first; none = the answer itself is the one record.
+    pub(crate) rows: Vec<Pointer>,
+    pub(crate) passes: Vec<Parameters>,
+    pub(crate) optional_passes: bool,
+    pub(crate) optional: Vec<String>,
+    pub(crate) absent: Vec<u16>,
+}
+
+/// How one list goes on: send X, taken from Y, while Z.
+#[derive(Clone, Debug)]
+pub(crate) struct Paging {
+    pub(crate) send: String,
+    pub(crate) from: Option<Pointer>,
+    pub(crate) last: Option<Pointer>,
+    pub(crate) while_: Option<Pointer>,
+    pub(crate) until_empty: bool,
+    pub(crate) empty_ends: bool,
+    pub(crate) size: Parameters,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Format {
+    #[default]
+    Unix,
+    Iso,
+}
+
+/// How a table is cut by UTC day. Durations are in seconds.
+#[derive(Clone, Debug)]
+pub(crate) struct Slices {
+    pub(crate) by: usize,
+    pub(crate) since: String,
+    pub(crate) until: String,
+    pub(crate) format: Format,
+    pub(crate) window: i64,
+    pub(crate) lookback: i64,
+    pub(crate) history: i64,
+}
+
+/// The table whose rows are this table's parents.
+#[derive(Clone, Debug)]
+pub(crate) struct Parent {
+    pub(crate) table: String,
+    /// For each `{…}` of the path: its name and the parent's column that holds it.
+    pub(crate) values: Vec<(String, String)>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Table {
+    pub(crate) name: String,
+    pub(crate) surface: Surface,
+    pub(crate) doc: String,
+    /// Indices of the columns that identify a row; none = exactly one row.
+    pub(crate) key: Vec<usize>,
+    pub(crate) policy: Policy,
+    pub(crate) only_if_named: bool,
+    pub(crate) retired: Option<String>,
+    pub(crate) ignore: Vec<(usize, Pointer)>,
+    pub(crate) request: Request,
+    pub(crate) paging: Option<Paging>,
+    pub(crate) slices: Option<Slices>,
+    pub(crate) parent: Option<Parent>,
+    /// The table whose answers this one is decoded from.
+    pub(crate) same_as: Option<String>,
+    /// Values of these columns mark rows whose children are not asked for.
+    pub(crate) skip_children: Vec<(usize, Vec<String>)>,
+    /// In the order of the file, the engine's own included.
+    pub(crate) columns: Vec<Column>,
+    pub(crate) history: bool,
+}
+
+impl Table {
+    /// The version that its newest column brought.
+    pub(crate) fn version(&self) -> u32 {
+        self.columns.iter().map(|c| c.since).max().unwrap_or(1)
+    }
+
+    pub(crate) fn column(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|c| c.name == name)
+    }
+
+    pub(crate) fn position(&self, from: &From) -> Option<usize> {
+        self.columns.iter().position(|c| c.from == *from)
+    }
+
+    pub(crate) fn arrow(&self) -> SchemaRef {
+        let fields = self.columns.iter().map(|c| Field::new(&c.name, c.kind.arrow(), true));
+        Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+    }
+
+    /// The same table, keeping each version of a row.
+    pub(crate) fn with_history(mut self) -> Result<Table> {
+        if self.policy != Policy::Snapshot {
+            return Err(Error::usage(format!("{}: history = true is for snapshot tables", self.name))
+                .hint("the rows of this table are events or buckets: they have no versions"));
+        }
+        let at = self.columns.iter().position(|c| c.from == From::Deleted).map_or(self.columns.len(), |i| i + 1);
+        self.columns.splice(at..at, check::history_columns());
+        self.history = true;
+        Ok(self)
+    }
+
+    /// Indices of the columns that say which parent a row belongs to.
+    pub(crate) fn parent_columns(&self) -> Vec<usize> {
+        let bound = |c: &Column| matches!(c.from, From::Bound(_));
+        self.columns.iter().enumerate().filter(|(_, c)| bound(c)).map(|(i, _)| i).collect()
+    }
+}
+
+/// Every known table by name.
+#[derive(Clone, Debug)]
+pub(crate) struct Catalog {
+    tables: BTreeMap<String, Arc<Table>>,
+}
+
+impl Catalog {
+    pub(crate) fn load(extra: Option<&Path>) -> Result<Catalog> {
+        let mut sources: BTreeMap<String, check::Source> = BTreeMap::new();
+        for (surface, name, path, text) in EMBEDDED {
+            let surface = check::surface(surface, path)?;
+            sources.insert((*name).to_string(), check::Source::parse(surface, name, path, text)?);
+        }
+        if let Some(dir) = extra {
+            check::read_dir(dir, &mut sources)?;
+        }
+        let tables = check::tables(&sources)?;
+        Ok(Catalog { tables: tables.into_iter().map(|t| (t.name.clone(), Arc::new(t))).collect() })
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Table>> {
+        self.tables.values()
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Arc<Table>> {
+        self.tables.get(name)
+    }
+
+    pub(crate) fn replace(&mut self, table: Table) {
+        self.tables.insert(table.name.clone(), Arc::new(table));
+    }
+
+    /// The error for a name or pattern that no table has, with the nearest one.
+    pub(crate) fn unknown(&self, name: &str) -> Error {
+        let error = Error::usage(format!("there is no table `{name}`"));
+        match nearest(name, self.tables.keys().map(String::as_str)) {
+            Some(near) => error.hint(format!("did you mean `{near}`?")),
+            None => error.hint("`openai-elt tables` lists them all"),
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Where a request stands: the parents that its path names, checked and found.
+
+use super::fine_tuning;
+use super::governance;
+use super::identity;
+use super::projects;
+use super::refusal::Refusal;
+use super::world::World;
+
+/// The parents of a path. A number is only meaningful where the path names such a parent.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Place {
+    /// As the path gave them: (`projects.id`, `proj_...`).
+    pub(super) values: Vec<(&'static str, String)>,
+    pub(super) project: usize,
+    pub(super) user: usize,
+    pub(super) group: usize,
+    pub(super) provider: usize,
+    /// A fine-tuning job of the project.
+    pub(super) job: usize,
+    /// A checkpoint of the job.
+    pub(super) checkpoint: usize,
+}
+
+impl Place {
+    /// Goes down to one more parent.
+    pub(super) fn enter(&mut self, world: &World, parent: &'static str, id: &str) -> Result<(), Refusal> {
+        let missing = || Refusal::not_found(format!("No {} found with id '{id}'.", noun(parent)));
+        match parent {
+            "projects.id" => self.project = open_project(world, id)?,
+            "users.id" => self.user = world.user_number(id).ok_or_else(missing)?,
+            "project_users.id" => {
+                let user = world.user_number(id).ok_or_else(missing)?;
+                if !projects::members(world, self.project).contains(&user) {
+                    return Err(missing());
+                }
+                self.user = user;
+            }
+            "groups.id" => self.group = identity::group_number(world, id).ok_or_else(missing)?,
+            "project_groups.group_id" => {
+                let group = identity::group_number(world, id).ok_or_else(missing)?;
+                if !projects::groups_of(world, self.project).contains(&group) {
+                    return Err(missing());
+                }
+                self.group = group;
+            }
+            "workload_identity_providers.id" => {
+                self.provider = governance::provider_number(world, id).ok_or_else(missing)?;
+            }
+            "fine_tuning_jobs.id" => {
+                self.job = fine_tuning::job_number(world, self.project, id).ok_or_else(missing)?;
+            }
+            _ => {
+                let (project, job, checkpoint) = fine_tuning::find_checkpoint(world, id).ok_or_else(missing)?;
+                (self.project, self.job, self.checkpoint) = (project, job, checkpoint);
+            }
+        }
+        self.values.push((parent, id.to_owned()));
+        Ok(())
+    }
+}
+
+/// An archived project is there, but nothing below it can be read.
+fn open_project(world: &World, id: &str) -> Result<usize, Refusal> {
+    let missing = || Refusal::not_found(format!("Project with id '{id}' not found."));
+    let project = world.project_number(id).ok_or_else(missing)?;
+    match world.is_active(project) {
+        true => Ok(project),
+        false if project % 2 == 0 => Err(missing()),
+        false => Err(Refusal::forbidden(format!("Project '{id}' is archived."))),
+    }
+}
+
+fn noun(parent: &str) -> &str {
+    parent.split('.').next().unwrap_or(parent).trim_end_matches('s')
+}
+
+/// All ids that a parent has at this place.
+pub(super) fn candidates(world: &World, place: &Place, parent: &str) -> Vec<String> {
+    let users = |users: Vec<usize>| -> Vec<String> {
+        let ids = users.into_iter().map(|user| world.user_id(user).to_owned());
+        ids.collect()
+    };
+    let groups = |groups: Vec<usize>| -> Vec<String> {
+        let ids = groups.into_iter();
+        ids.map(|group| identity::group_id(world, group)).collect()
+    };
+    match parent {
+        "projects.id" => world.active_projects().map(|project| world.project_id(project).to_owned()).collect(),
+        "users.id" => users(world.present().collect()),
+        "project_users.id" => users(projects::members(world, place.project)),
+        "groups.id" => groups((0..identity::group_count(world)).collect()),
+        "project_groups.group_id" => groups(projects::groups_of(world, place.project)),
+        "workload_identity_providers.id" => governance::provider_ids(world),
+        "fine_tuning_jobs.id" => fine_tuning::job_ids(world, place.project),
+        _ => fine_tuning::all_checkpoints(world),
+    }
+}

@@ -1,0 +1,222 @@
+//! The only loop: plan → fetch → decode → write → checkpoint, for every table.
+//!
+//! Tables run at the same time, children after their parents. The windows of a
+//! table are read at the same time and committed in order: the settled cursor
+//! never passes a window that is not durable. State is saved after each commit.
+
+mod read;
+mod refusal;
+mod sink;
+mod units;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use futures::{StreamExt, stream};
+use tokio::sync::{Mutex, Semaphore};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::error::{Error, Kind, Result};
+use crate::lake::{Lake, State, StateFile};
+use crate::plan::{self, Wish};
+use crate::report::Track;
+use crate::schema::{Catalog, Surface, Table};
+use sink::Sink;
+pub(crate) use units::Source;
+
+/// Windows of one table that are read at the same time.
+const WINDOWS: usize = 4;
+/// Tables that are synced at the same time; bounds memory, the rate budget bounds requests.
+const TABLES: usize = 8;
+
+/// Everything that one run shares.
+pub(crate) struct Run {
+    pub(crate) catalog: Catalog,
+    pub(crate) lake: Arc<Lake>,
+    pub(crate) state_file: StateFile,
+    pub(crate) state: Mutex<State>,
+    pub(crate) sources: BTreeMap<Surface, Vec<Source>>,
+    /// The moment of the run; read once.
+    pub(crate) now: DateTime<Utc>,
+    pub(crate) wish: Wish,
+    pub(crate) strict: bool,
+    pub(crate) stop: CancellationToken,
+    pub(crate) tracks: BTreeMap<String, Arc<Track>>,
+}
+
+impl Run {
+    fn sources(&self, surface: Surface) -> &[Source] {
+        self.sources.get(&surface).map_or(&[], Vec::as_slice)
+    }
+
+    fn micros(&self) -> i64 {
+        self.now.timestamp_micros()
+    }
+
+    fn track(&self, table: &Table) -> Arc<Track> {
+        self.tracks.get(&table.name).map_or_else(|| Track::new(&table.name), Arc::clone)
+    }
+}
+
+/// Syncs the tables that have a track; each one's end is noted there.
+pub(crate) async fn run(run: Arc<Run>) {
+    let mut waiting: Vec<Arc<Table>> =
+        run.catalog.iter().filter(|t| run.tracks.contains_key(&t.name)).cloned().collect();
+    // Tables decoded from another one's answers are synced with it.
+    waiting.retain(|t| t.same_as.is_none());
+    let mut ended: BTreeMap<String, bool> = BTreeMap::new();
+    let room = Arc::new(Semaphore::new(TABLES));
+    let mut running = JoinSet::new();
+    loop {
+        let parent_of = |t: &Table| t.parent.as_ref().map(|p| p.table.clone());
+        let (ready, later) = waiting.into_iter().partition(|t| parent_of(t).is_none_or(|p| ended.contains_key(&p)));
+        waiting = later;
+        for table in Vec::<Arc<Table>>::from(ready) {
+            let parent = parent_of(&table).filter(|p| ended.get(p) == Some(&false));
+            let (run, room) = (Arc::clone(&run), Arc::clone(&room));
+            running.spawn(async move {
+                let _room = room.acquire_owned().await;
+                let good = guarded(&run, &table, parent).await;
+                (table.name.clone(), good)
+            });
+        }
+        let Some(done) = running.join_next().await else { break };
+        match done {
+            Ok((name, good)) => {
+                ended.insert(name, good);
+            }
+            // A task that was stopped says nothing more.
+            Err(e) if e.is_cancelled() => {}
+            Err(e) => tracing::error!(error = %e, "a table ended in a bug; please report it"),
+        }
+    }
+}
+
+/// One table with its end noted; false when its children cannot be read either.
+async fn guarded(run: &Arc<Run>, table: &Arc<Table>, failed_parent: Option<String>) -> bool {
+    let tracks: Vec<Arc<Track>> = group(run, table).iter().map(|t| run.track(t)).collect();
+    let settled = run.state.lock().await.settled(&table.name);
+    tracks.iter().for_each(|t| t.start(settled));
+    let outcome = match (&table.retired, failed_parent) {
+        (Some(text), _) => Err(Error::new(Kind::Retired, text.clone())),
+        (None, Some(parent)) => {
+            let error = Error::new(Kind::Unavailable, format!("its parent table {parent} could not be read"));
+            tracks.iter().for_each(|t| t.end("skipped", Some(&error.clone().hint(format!("see {parent}")))));
+            return false;
+        }
+        (None, None) => tokio::select! {
+            done = sync(run, table) => done,
+            () = run.stop.cancelled() => Err(Error::new(Kind::Interrupted, "the run was interrupted; what was committed stays")),
+        },
+    };
+    match outcome {
+        Ok(()) => tracks.iter().for_each(|t| t.end("ok", None)),
+        Err(error) => {
+            let error = error.at(table.name.clone());
+            tracing::debug!(table = %table.name, %error, "ended");
+            let status = match error.kind {
+                Kind::WrongKey | Kind::Forbidden | Kind::NotThere | Kind::Retired | Kind::Interrupted => {
+                    error.kind.word()
+                }
+                _ => "failed",
+            };
+            tracks.iter().for_each(|t| t.end(status, Some(&error)));
+            return false;
+        }
+    }
+    true
+}
+
+/// The table and those that are decoded from the same answers.
+fn group(run: &Run, table: &Arc<Table>) -> Vec<Arc<Table>> {
+    let follows =
+        |t: &&Arc<Table>| t.same_as.as_deref() == Some(table.name.as_str()) && run.tracks.contains_key(&t.name);
+    std::iter::once(table).chain(run.catalog.iter().filter(follows)).map(Arc::clone).collect()
+}
+
+async fn sync(run: &Arc<Run>, table: &Arc<Table>) -> Result<()> {
+    let tables = group(run, table);
+    let Some(slices) = &table.slices else {
+        let sinks = tables.iter().map(|t| Sink::new(&run.lake, t, None, run.micros())).collect();
+        let drained = read::drain(run, table, sinks, None).await?;
+        commit(run, drained, &tables, &[]).await?;
+        return checkpoint(run, &tables, |_| Some(run.now)).await;
+    };
+    let mut existing = Vec::new();
+    for table in &tables {
+        existing.push(run.lake.days(table).await?);
+    }
+    let settled = run.state.lock().await.settled(&table.name);
+    let windows = plan::windows(slices, table.policy, settled, run.now, run.wish);
+    // Each in a task of its own, so that the others go on while one is committed.
+    let read = |window| AbortOnDropHandle::new(tokio::spawn(read::window(Arc::clone(run), tables.clone(), window)));
+    let mut reads = stream::iter(windows).map(read).buffered(WINDOWS);
+    while let Some(read) = reads.next().await {
+        let pieces = read.map_err(|_| Error::new(Kind::Interrupted, "interrupted"))??;
+        for (window, drained) in pieces {
+            commit(run, drained, &tables, &existing).await?;
+            checkpoint(run, &tables, |settled| plan::advance(settled, window, table.policy)).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Lets the rows of one drained request appear.
+async fn commit(
+    run: &Run,
+    drained: read::Drained,
+    tables: &[Arc<Table>],
+    existing: &[BTreeSet<NaiveDate>],
+) -> Result<()> {
+    let none = BTreeSet::new();
+    let mut sinks = drained.sinks.into_iter().enumerate();
+    let mut outcome = Ok(());
+    for (index, mut sink) in sinks.by_ref() {
+        let track = run.track(&tables[index]);
+        track.misfits(sink.misfits());
+        if let (true, Some((column, misfit))) = (run.strict, sink.misfits().iter().next()) {
+            outcome = Err(Error::contract(format!("`{column}`: {}", misfit.example))
+                .hint("--strict makes a value that does not fit its column an error of the table"));
+            sink.abandon().await;
+            break;
+        }
+        if sink.outside > 0 {
+            track.warn(format!("{} rows lay outside the asked time and were left to their own day", sink.outside));
+        }
+        outcome = sink.drained(existing.get(index).unwrap_or(&none)).await;
+        if outcome.is_err() {
+            sink.abandon().await;
+            break;
+        }
+        match sink.commit(drained.parents.as_ref()).await {
+            Ok(written) => track.wrote(&written),
+            Err(error) => {
+                outcome = Err(error);
+                break;
+            }
+        }
+    }
+    for (_, sink) in sinks {
+        sink.abandon().await;
+    }
+    outcome
+}
+
+/// Moves the cursor of a table and its followers, and saves the state.
+async fn checkpoint(
+    run: &Run,
+    tables: &[Arc<Table>],
+    moved: impl Fn(Option<DateTime<Utc>>) -> Option<DateTime<Utc>>,
+) -> Result<()> {
+    let mut state = run.state.lock().await;
+    for table in tables {
+        if let Some(settled) = moved(state.settled(&table.name)) {
+            state.settle(&table.name, settled);
+            run.track(table).settled(settled);
+        }
+    }
+    run.state_file.save(&state).await
+}

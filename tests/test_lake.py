@@ -1,0 +1,240 @@
+"""The promises: a plain glob over each table equals the truth, at every instant.
+
+One organization lives through a story, and a copy of the lake is kept after each chapter:
+
+    first     the first sync
+    idle      a second sync, nothing happened
+    changed   a day happened (people left, costs were restated, events came late), and a sync
+    forgotten the state was deleted, and a sync
+
+Each chapter is compared with the simulator's own model, table by table and value by value.
+The last tests look while a sync is running and after it was killed.
+"""
+
+import shutil
+import signal
+import time
+from dataclasses import dataclass, field
+
+import pytest
+
+import truth
+from conftest import admin_tables, catalog, keep_copy, objects, settled, spec, start_sync, sync
+from truth import bag, by_key, difference, lake_rows, true_rows, without
+
+CHAPTERS = ["first", "idle", "changed", "forgotten"]
+
+
+@dataclass
+class Story:
+    """The lake after each chapter, the truth after each chapter, and what was said to have changed."""
+
+    lakes: dict = field(default_factory=dict)
+    truths: dict = field(default_factory=dict)
+    reports: dict = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)
+
+    def rows(self, chapter: str, table: str) -> list[dict]:
+        return lake_rows(self.lakes[chapter], spec(table))
+
+    def true(self, chapter: str, table: str) -> list[dict]:
+        return true_rows(spec(table), self.truths[chapter][table])
+
+
+@pytest.fixture(scope="module")
+def story(simulators, tmp_path_factory) -> Story:
+    simulator = simulators("--size", "small")
+    told, dest = Story(), tmp_path_factory.mktemp("story") / "lake"
+
+    def chapter(name: str):
+        told.reports[name] = sync(dest, simulator).report
+        told.truths[name] = {table: simulator.truth(table) for table in simulator.truth_tables()}
+        told.lakes[name] = keep_copy(dest, name)
+
+    chapter("first")
+    chapter("idle")
+    told.said = simulator.mutate()
+    chapter("changed")
+    shutil.rmtree(dest / "_state")
+    chapter("forgotten")
+    return told
+
+
+def test_the_truth_is_told_for_every_table(story):
+    assert set(admin_tables()) <= set(story.truths["first"])
+
+
+def test_every_chapter_ends_without_a_failure(story):
+    for chapter in CHAPTERS:
+        report = story.reports[chapter]
+        assert report["exit_code"] == 0
+        assert {table: entry["error"] for table, entry in report["tables"].items() if entry["error"]} == {}
+        assert sum(entry["misfits"] for entry in report["tables"].values()) == 0
+
+
+def data(rows: list[dict]) -> list[dict]:
+    """Rows without what the product adds about the reading itself."""
+    return [without(row, "_synced_at", "_deleted") for row in rows]
+
+
+@pytest.mark.parametrize("table", admin_tables())
+def test_first_sync_equals_the_truth(story, table):
+    rows, true = story.rows("first", table), story.true("first", table)
+    assert bag(data(rows)) == bag(true), difference(true, data(rows))
+    assert all(row["_synced_at"] for row in rows)
+    assert not any(row.get("_deleted") for row in rows)
+
+
+@pytest.mark.parametrize("table", admin_tables())
+def test_keys_are_unique(story, table):
+    for chapter in CHAPTERS:
+        by_key(spec(table), story.rows(chapter, table))
+
+
+@pytest.mark.parametrize("table", admin_tables())
+def test_idle_second_sync_changes_only_when_a_row_was_read(story, table):
+    before, after, true = story.rows("first", table), story.rows("idle", table), story.true("idle", table)
+    assert bag(data(after)) == bag(true), difference(true, data(after))
+    assert by_key(spec(table), before).keys() == by_key(spec(table), after).keys()
+
+
+@pytest.mark.parametrize("table", admin_tables())
+def test_a_day_later_equals_the_truth(story, table):
+    compare_after(story, "idle", "changed", table)
+
+
+@pytest.mark.parametrize("table", admin_tables())
+def test_a_deleted_state_only_costs_work(story, table):
+    compare_after(story, "changed", "forgotten", table)
+
+
+def compare_after(story, earlier: str, later: str, name: str):
+    """Truth rows as they are; vanished rows as tombstones; children of archived projects as they were."""
+    table = spec(name)
+    before, after = by_key(table, story.rows(earlier, name)), by_key(table, story.rows(later, name))
+    true = by_key(table, story.true(later, name))
+    archived = {row["id"] for row in story.true(later, "projects") if row["status"] == "archived"}
+    snapshot = table["policy"] == "snapshot"
+    for key, row in true.items():
+        assert key in after, f"{key} is missing"
+        assert without(after[key], "_synced_at", "_deleted") == row
+        assert after[key].get("_deleted") is (False if snapshot else None)
+    gone = before.keys() - true.keys()
+    assert after.keys() == true.keys() | (gone if snapshot else set())
+    for key in gone if snapshot else ():
+        if below_projects(table) and before[key]["project_id"] in archived:
+            assert after[key] == before[key], "children of an archived project stay untouched"
+        else:
+            assert without(after[key], "_synced_at") == {**without(before[key], "_synced_at"), "_deleted": True}
+
+
+def below_projects(table: dict) -> bool:
+    return any(parent == "projects" or below_projects(spec(parent)) for parent in table["parents"])
+
+
+def tombstones(story, table: str) -> list[dict]:
+    was = by_key(spec(table), story.rows("idle", table))
+    return [row for key, row in by_key(spec(table), story.rows("changed", table)).items()
+            if row["_deleted"] and not was[key]["_deleted"]]
+
+
+def test_the_day_had_everything_in_it(story):
+    """The comparison above proves something only when these things did happen."""
+    assert tombstones(story, "users"), story.said
+    assert tombstones(story, "project_api_keys"), story.said
+    assert tombstones(story, "project_users"), story.said
+    assert tombstones(story, "group_users") or tombstones(story, "user_role_assignments"), story.said
+    for table in ("costs", "usage_completions"):
+        before, after = (by_key(spec(table), story.rows(chapter, table)) for chapter in ("idle", "changed"))
+        shared = before.keys() & after.keys()
+        assert any(without(before[key], "_synced_at") != without(after[key], "_synced_at") for key in shared), table
+        assert before.keys() - after.keys(), f"no group of {table} disappeared"
+        assert after.keys() - before.keys(), f"no group of {table} appeared"
+    archived = [
+        {row["id"] for row in story.true(chapter, "projects") if row["status"] == "archived"}
+        for chapter in ("idle", "changed")
+    ]
+    assert archived[1] - archived[0], story.said
+    untouched = [row for row in story.rows("changed", "project_users") if row["project_id"] in archived[1] - archived[0]]
+    assert untouched and not all(row["_deleted"] for row in untouched)
+
+
+def test_late_and_same_second_events_are_there_exactly_once(story):
+    before = by_key(spec("audit_logs"), story.rows("idle", "audit_logs"))
+    after = by_key(spec("audit_logs"), story.rows("changed", "audit_logs"))
+    new = [row["effective_at"] for key, row in after.items() if key not in before]
+    known = {row["effective_at"] for row in before.values()}
+    assert [moment for moment in new if moment <= max(known)], "no event came late"
+    assert [moment for moment in new if moment in known], "no new event shares a second with a known one"
+    assert len(after) == len(story.rows("changed", "audit_logs"))
+
+
+@pytest.mark.parametrize("table", [table["name"] for table in catalog() if table.get("slices") and table["surface"] == "admin"])
+def test_a_row_is_in_the_partition_of_its_day(story, table):
+    import duckdb
+
+    by = spec(table)["slices"]["by"]
+    wrong = duckdb.connect().execute(
+        f"SELECT count(*) FROM read_parquet('{truth.glob(story.lakes['changed'], table)}', hive_partitioning=true) "
+        f"WHERE strftime(make_timestamp(epoch_us({by})), '%Y-%m-%d') <> date::VARCHAR"
+    ).fetchone() if objects(story.lakes["changed"], table) else (0,)
+    assert wrong == (0,)
+
+
+def test_the_settled_cursor_never_goes_back(story):
+    for table in (table["name"] for table in catalog() if table.get("slices") and table["surface"] == "admin"):
+        moments = [settled(story.lakes[chapter], table) for chapter in ("first", "idle", "changed")]
+        assert moments == sorted(moments)
+
+
+# ---- while it runs, and after it was killed ------------------------------------------------------
+
+
+def wait_for(simulator, path: str, times: int, process) -> None:
+    while len(simulator.requests(path)) < times:
+        assert process.poll() is None, process.communicate()[1].decode()
+        time.sleep(0.02)
+
+
+def assert_readable(dest, simulator, tables) -> None:
+    """Each table that is there holds rows of the truth only, none of them twice, and no day by halves."""
+    for name in tables:
+        if not objects(dest, name):
+            continue
+        table = spec(name)
+        rows, true = lake_rows(dest, table), true_rows(table, simulator.truth(name))
+        by_key(table, rows)
+        assert set(bag(data(rows))) <= set(bag(true))
+        if table.get("slices"):
+            by = table["slices"]["by"]
+            days = {row[by] // 86_400_000_000 for row in rows}
+            assert len(rows) == sum(row[by] // 86_400_000_000 in days for row in true), f"{name} holds a day by halves"
+
+
+@pytest.mark.parametrize(("path", "nth"), [
+    ("/organization/users", 1), ("/organization/costs", 2), ("/organization/audit_logs", 5),
+])
+def test_a_glob_is_right_during_a_sync_and_after_kill(simulator, tmp_path, path, nth):
+    dest = tmp_path / "lake"
+    simulator.fault(path, skip=nth - 1, times=1, delay_ms=600_000, status=500)
+    process = start_sync(dest, simulator)
+    wait_for(simulator, path, nth, process)
+    assert_readable(dest, simulator, admin_tables())
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert_readable(dest, simulator, admin_tables())
+    simulator.heal()
+    assert sync(dest, simulator).report["exit_code"] == 0
+    for name in admin_tables():
+        rows = lake_rows(dest, spec(name))
+        assert bag(data(rows)) == bag(true_rows(spec(name), simulator.truth(name))), name
+
+
+def test_the_lake_holds_only_objects_at_their_paths(story):
+    """Nothing that a reader, or the next run, could take for data is left behind."""
+    for lake in story.lakes.values():
+        strays = [
+            path.relative_to(lake) for path in lake.rglob("*")
+            if path.is_file() and path.name != "data.parquet" and path.relative_to(lake).parts[0] not in ("_state", "_runs")
+        ]
+        assert strays == []
