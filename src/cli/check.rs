@@ -187,8 +187,15 @@ fn text_at(record: &str, pointer: &Pointer) -> Option<String> {
 async fn destination(dest: &str) -> Finding {
     let about =
         Finding { name: dest.to_string(), surface: "destination", status: "ok", detail: String::new(), cure: None };
+    let there = dest.contains("://") || std::path::Path::new(dest).exists();
     let tried = async { Lake::open(dest)?.probe().await };
-    match tried.await {
+    let outcome = tried.await;
+    if !there {
+        // Only tried: a folder that was not there is not there afterwards. Fails when it is not empty.
+        let folder = std::path::Path::new(dest);
+        let _ = std::fs::remove_dir(folder.join("_state")).and_then(|()| std::fs::remove_dir(folder));
+    }
+    match outcome {
         Ok(()) => about,
         Err(error) => {
             Finding { status: "not usable", detail: error.to_string(), cure: error.cure().map(str::to_string), ..about }

@@ -143,7 +143,7 @@ mod tests {
         leaf.prop_recursive(4, 32, 4, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-                prop::collection::btree_map("[a-f]{1,3}", inner, 0..4).prop_map(|m| Value::from_iter(m)),
+                prop::collection::btree_map("[a-f]{1,3}", inner, 0..4).prop_map(Value::from_iter),
             ]
         })
     }

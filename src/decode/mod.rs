@@ -181,7 +181,7 @@ impl Decoder {
                     }
                     continue;
                 }
-                From::SyncedAt | From::ValidFrom => {
+                From::SyncedAt | From::VersionStart => {
                     self.columns[index].push_micros(self.synced_at);
                     continue;
                 }
@@ -195,7 +195,7 @@ impl Decoder {
                 }
                 // `_extra` is written last, when it is known what did not fit.
                 From::Extra => continue,
-                From::ValidTo => None,
+                From::VersionEnd => None,
             };
             let Some(value) = value else {
                 self.columns[index].push_null();
@@ -292,7 +292,8 @@ fn note<'a>(known: &Node, path: &[&'a str], name: &'a str, value: &'a str, row: 
         }
     }
     // A member with documented insides that is null has nothing to keep.
-    if !taken && !(Kind::of(value) == Kind::Null && !known.members.is_empty()) {
+    let nothing = Kind::of(value) == Kind::Null && !known.members.is_empty();
+    if !taken && !nothing {
         spare(path, name, value, row);
     }
 }

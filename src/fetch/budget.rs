@@ -25,7 +25,7 @@ struct State {
     /// Nobody asks before that moment.
     paused_until: Instant,
     /// Refusals of requests that were sent before it are echoes of one event.
-    halved_at: Instant,
+    halved_at: Option<Instant>,
 }
 
 /// One request's place in the budget; given back when dropped.
@@ -38,7 +38,7 @@ impl Budget {
     pub(crate) fn new(most: usize) -> Arc<Budget> {
         let now = Instant::now();
         let most = most.max(1) as f64;
-        let state = State { limit: most.min(8.0), in_flight: 0, paused_until: now, halved_at: now };
+        let state = State { limit: most.min(8.0), in_flight: 0, paused_until: now, halved_at: None };
         Arc::new(Budget { state: Mutex::new(state), changed: Notify::new(), most })
     }
 
@@ -86,9 +86,9 @@ impl Permit {
         let mut state = self.budget.state();
         let now = Instant::now();
         state.paused_until = state.paused_until.max(now + wait);
-        if self.taken >= state.halved_at {
+        if state.halved_at.is_none_or(|at| self.taken > at) {
             state.limit = (state.limit / 2.0).max(1.0);
-            state.halved_at = now;
+            state.halved_at = Some(now);
         }
     }
 }

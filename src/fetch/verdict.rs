@@ -83,7 +83,8 @@ mod tests {
     #[test]
     fn cases() {
         let again = |wait: Option<f64>, limited| Verdict::Again { wait: wait.map(Duration::from_secs_f64), limited };
-        let cases: [(u16, &[(&str, &str)], Verdict); 15] = [
+        type Headers = &'static [(&'static str, &'static str)];
+        let cases: [(u16, Headers, Verdict); 15] = [
             (200, &[], Verdict::Done),
             (400, &[], Verdict::Fail(Kind::Contract)),
             (401, &[], Verdict::Fail(Kind::WrongKey)),

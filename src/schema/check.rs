@@ -212,8 +212,18 @@ fn engine_columns(policy: Policy) -> Vec<Column> {
 
 pub(super) fn history_columns() -> Vec<Column> {
     vec![
-        engine("_valid_from", Type::Timestamp, From::ValidFrom, "When this version of the row was first read (UTC)."),
-        engine("_valid_to", Type::Timestamp, From::ValidTo, "When it was replaced or gone; null while it is current."),
+        engine(
+            "_valid_from",
+            Type::Timestamp,
+            From::VersionStart,
+            "When this version of the row was first read (UTC).",
+        ),
+        engine(
+            "_valid_to",
+            Type::Timestamp,
+            From::VersionEnd,
+            "When it was replaced or gone; null while it is current.",
+        ),
         engine("_current", Type::Bool, From::Current, "True for the newest version of a row that still exists."),
     ]
 }

@@ -122,8 +122,8 @@ pub(crate) enum From {
     SyncedAt,
     Extra,
     Deleted,
-    ValidFrom,
-    ValidTo,
+    VersionStart,
+    VersionEnd,
     Current,
 }
 

@@ -130,6 +130,19 @@ fn the_same_seed_gives_the_same_bytes() {
 }
 
 #[test]
+fn within_a_day_only_what_happens_in_it_differs() {
+    let later = options().now + chrono::TimeDelta::hours(3);
+    let (noon, later) = (world(), World::new(Options { now: later, ..options() }));
+    for route in route::all() {
+        let settled = matches!(route.answer, Answer::List(_) | Answer::One(_));
+        if settled && route.table != "audit_logs" {
+            let lines = |world| truth::lines(world, route.table).unwrap();
+            assert_eq!(lines(&noon), lines(&later), "{}", route.table);
+        }
+    }
+}
+
+#[test]
 fn a_day_restates_the_last_days_only() {
     let mut world = world();
     let full = "&group_by=project_id&group_by=user_id&group_by=api_key_id&group_by=line_item";

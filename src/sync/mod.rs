@@ -72,9 +72,10 @@ pub(crate) async fn run(run: Arc<Run>) {
     let mut running = JoinSet::new();
     loop {
         let parent_of = |t: &Table| t.parent.as_ref().map(|p| p.table.clone());
-        let (ready, later) = waiting.into_iter().partition(|t| parent_of(t).is_none_or(|p| ended.contains_key(&p)));
+        let (ready, later): (Vec<_>, Vec<_>) =
+            waiting.into_iter().partition(|t| parent_of(t).is_none_or(|p| ended.contains_key(&p)));
         waiting = later;
-        for table in Vec::<Arc<Table>>::from(ready) {
+        for table in ready {
             let parent = parent_of(&table).filter(|p| ended.get(p) == Some(&false));
             let (run, room) = (Arc::clone(&run), Arc::clone(&room));
             running.spawn(async move {
