@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
-use crate::fetch::Retry;
+use crate::fetch::{Retry, is_private};
 use crate::schema::{Catalog, Surface, Table, caret, duration_seconds, glob, suggestion};
 use crate::secret::Secret;
 
@@ -131,32 +131,59 @@ impl TableOptions {
     }
 }
 
-/// One surface's host and credential, and what the key stands for (`key.project`).
+/// One key of a surface, and what it stands for: for each, tables are read once.
 #[derive(Debug)]
 pub(crate) struct Access {
     pub(crate) surface: Surface,
     pub(crate) base: String,
     pub(crate) key: Secret,
-    pub(crate) values: Vec<(String, String)>,
+    /// `key.project`, `key.workspace` or `key.organization`, with its value.
+    pub(crate) stands_for: Vec<Vec<(String, String)>>,
+}
+
+impl Access {
+    /// Whether the key stands for what the table needs.
+    pub(crate) fn can_ask(&self, table: &Table) -> bool {
+        let stands = |values: &[(String, String)], name: &str| values.iter().any(|(n, _)| n == name);
+        self.surface == table.surface && self.stands_for.iter().any(|v| table.key_names().all(|name| stands(v, name)))
+    }
 }
 
 /// The credentials that the environment gives; a surface without a key is left out.
 pub(crate) fn access() -> Result<Vec<Access>> {
     let openai = base("OPENAI_BASE_URL", "https://api.openai.com/v1")?;
+    let chatgpt = base("CHATGPT_BASE_URL", "https://api.chatgpt.com/v1")?;
+    let named = |name: &str, value: String| vec![(name.to_string(), value)];
     let mut access = Vec::new();
+    let mut add = |surface, base: &str, key: String, stands_for| {
+        access.push(Access { surface, base: base.to_string(), key: Secret::new(key), stands_for });
+    };
     if let Some(key) = variable("OPENAI_ADMIN_KEY")? {
-        access.push(Access {
-            surface: Surface::Admin,
-            base: openai.clone(),
-            key: Secret::new(key),
-            values: Vec::new(),
-        });
+        add(Surface::Admin, &openai, key, vec![Vec::new()]);
     }
     for (project, key) in project_keys(variable("OPENAI_PROJECT_KEYS")?.as_deref().unwrap_or_default())? {
-        let values = vec![("key.project".to_string(), project)];
-        access.push(Access { surface: Surface::Project, base: openai.clone(), key: Secret::new(key), values });
+        add(Surface::Project, &openai, key, vec![named("key.project", project)]);
+    }
+    let ids = variable("CHATGPT_WORKSPACE_IDS")?.unwrap_or_default();
+    let ids: Vec<String> = ids.split(',').filter(|id| !id.is_empty()).map(str::to_string).collect();
+    let workspaces: Vec<_> = ids.into_iter().map(|id| named("key.workspace", id)).collect();
+    if let Some(key) = variable("CODEX_ANALYTICS_KEY")? {
+        add(Surface::Codex, &chatgpt, key, needed("CODEX_ANALYTICS_KEY", workspaces.clone())?);
+    }
+    if let Some(key) = variable("CHATGPT_COMPLIANCE_KEY")? {
+        let organization = variable("OPENAI_ORGANIZATION_ID")?.map(|id| named("key.organization", id));
+        let all = workspaces.into_iter().chain(organization).collect();
+        add(Surface::Compliance, &chatgpt, key, needed("CHATGPT_COMPLIANCE_KEY", all)?);
     }
     Ok(access)
+}
+
+fn needed(key: &str, ids: Vec<Vec<(String, String)>>) -> Result<Vec<Vec<(String, String)>>> {
+    match ids.is_empty() {
+        false => Ok(ids),
+        true => Err(Error::usage(format!("{key} is set, but CHATGPT_WORKSPACE_IDS is not"))
+            .hint("give it the workspace's id, a UUID shown in the workspace settings (chatgpt.com/admin); several with commas between")),
+    }
 }
 
 /// `proj_a=sk-…,proj_b=sk-…`; one key may stand without a name, its rows say `default`.
@@ -198,7 +225,8 @@ fn variable(name: &str) -> Result<Option<String>> {
         }
         _ => return Ok(None),
     };
-    let value = value.trim().to_string();
+    // Lists may be written with space between their entries.
+    let value = value.split(',').map(str::trim).collect::<Vec<_>>().join(",");
     if value.is_empty() {
         return Err(
             Error::usage(format!("{source} is set but empty")).hint(format!("give it a value, or unset {source}"))
@@ -215,15 +243,8 @@ fn variable(name: &str) -> Result<Option<String>> {
 fn base(name: &str, usual: &str) -> Result<String> {
     let text = variable(name)?.unwrap_or_else(|| usual.to_string());
     let url = url::Url::parse(&text).map_err(|e| Error::usage(format!("{name}={text} is not a URL: {e}")))?;
-    let loopback = match url.host() {
-        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-        Some(url::Host::Domain(name)) => name == "localhost",
-        None => false,
-    };
     match url.scheme() {
-        "https" => Ok(text),
-        "http" if loopback => Ok(text),
+        "https" | "http" if is_private(&url) => Ok(text),
         "http" => {
             Err(Error::usage(format!("{name}={text}: plain http would send the key in the clear")).hint("use https"))
         }
@@ -240,7 +261,7 @@ pub(crate) struct Selection {
 
 impl Selection {
     /// The chosen tables, and the parents they cannot do without.
-    pub(crate) fn choose(&self, catalog: &Catalog, surfaces: &[Surface]) -> Result<Vec<String>> {
+    pub(crate) fn choose(&self, catalog: &Catalog, access: &[Access]) -> Result<Vec<String>> {
         for pattern in self.named.iter().chain(&self.excluded) {
             if !catalog.iter().any(|t| glob(pattern, &t.name)) {
                 return Err(catalog.unknown(pattern));
@@ -249,15 +270,17 @@ impl Selection {
         let named = |t: &Table| self.named.iter().any(|p| glob(p, &t.name));
         let excluded = |t: &Table| self.excluded.iter().any(|p| glob(p, &t.name));
         let mut chosen = Vec::new();
-        for table in catalog.iter().filter(|t| surfaces.contains(&t.surface)) {
+        let can_ask = |t: &Table| access.iter().any(|a| a.can_ask(t));
+        for table in catalog.iter().filter(|t| can_ask(t)) {
             let wanted = if self.named.is_empty() { !table.only_if_named } else { named(table) };
             if !wanted || excluded(table) {
                 continue;
             }
-            let mut with_parents = vec![table.name.clone()];
+            let mut with_parents: Vec<String> =
+                [Some(&table.name), table.same_as.as_ref()].into_iter().flatten().cloned().collect();
             let mut parent = table.parent.as_ref().and_then(|p| catalog.get(&p.table));
             while let Some(up) = parent {
-                if excluded(up) || !surfaces.contains(&up.surface) {
+                if excluded(up) || !can_ask(up) {
                     with_parents.clear();
                     if named(table) {
                         return Err(Error::usage(format!(
@@ -275,7 +298,7 @@ impl Selection {
         }
         if let Some(origin) = self.named.iter().find(|n| !chosen.iter().any(|c| glob(n, c))) {
             let surface = catalog.iter().find(|t| glob(origin, &t.name)).map(|t| t.surface.name()).unwrap_or_default();
-            return Err(Error::usage(format!("`{origin}` is on the {surface} surface, whose key is not set"))
+            return Err(Error::usage(format!("`{origin}` is on the {surface} surface, whose key or id is not set"))
                 .hint("docs/configuration.md lists the variable of each surface"));
         }
         chosen.sort();

@@ -5,7 +5,8 @@
         sync(dest, server, "--tables", "users", code=3)
 
 Each path has a list of answers, given one after the other; the last one is given for ever. An answer
-may be a function of the request. A path without answers is an empty list. Every request is kept in `server.asked`.
+may be a function of the request. A path without answers is an empty list, or, with
+`Scripted(simulator)`, what the simulated organization answers. Every request is kept in `server.asked`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from __future__ import annotations
 import json
 import threading
 import time
+import urllib.error
+import urllib.request
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, urlsplit
@@ -40,6 +43,7 @@ class Asked:
     """One request as it came."""
 
     path: str
+    raw: str
     query: list[tuple[str, str]]
     headers: dict[str, str]
     at: float
@@ -71,10 +75,23 @@ def lower(headers) -> dict[str, str]:
 EMPTY = page()
 
 
+class Hold:
+    """An answer that does not come: the test goes on while the other side waits."""
+
+    def __init__(self):
+        self.arrived, self.released = threading.Event(), threading.Event()
+
+    def __call__(self, asked: Asked) -> Answer:
+        self.arrived.set()
+        self.released.wait()
+        return Answer({"error": {"message": "held for too long"}}, status=500)
+
+
 class Scripted:
     """The server; also a source for `sync` (it has `.env()`)."""
 
-    def __init__(self):
+    def __init__(self, upstream=None):
+        self.upstream = upstream
         self.answers: dict[str, list] = {}
         self.asked: list[Asked] = []
         self.lock = threading.Lock()
@@ -87,9 +104,9 @@ class Scripted:
                 url = urlsplit(self.path)
                 path = url.path.removeprefix("/v1")
                 with script.lock:
-                    asked = Asked(path, parse_qsl(url.query), lower(self.headers), time.monotonic())
+                    asked = Asked(path, url.query, parse_qsl(url.query), lower(self.headers), time.monotonic())
                     script.asked.append(asked)
-                    script_of_path = script.answers.get(path, [EMPTY])
+                    script_of_path = script.answers.get(path, [script.forward if upstream else EMPTY])
                     answer = script_of_path.pop(0) if len(script_of_path) > 1 else script_of_path[0]
                 answer = answer(asked) if callable(answer) else answer
                 body = answer.bytes()
@@ -106,6 +123,17 @@ class Scripted:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
+        self.server.handle_error = lambda *_: None  # a client that was killed closes its connections
+
+    def forward(self, asked: Asked) -> Answer:
+        """What the simulated organization answers to this request."""
+        url = f"{self.upstream.base_url}{asked.path}?{asked.raw}"
+        request = urllib.request.Request(url, headers={"authorization": asked.headers.get("authorization", "")})
+        try:
+            with urllib.request.urlopen(request) as answer:
+                return Answer(answer.read(), status=answer.status)
+        except urllib.error.HTTPError as refused:
+            return Answer(refused.read(), status=refused.code)
 
     def __enter__(self) -> Scripted:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
@@ -116,11 +144,9 @@ class Scripted:
         self.server.server_close()
 
     def env(self, **more: str) -> dict[str, str]:
-        return {
-            "OPENAI_BASE_URL": f"http://127.0.0.1:{self.server.server_address[1]}/v1",
-            "OPENAI_ADMIN_KEY": ADMIN_KEY,
-            **more,
-        }
+        base_url = f"http://127.0.0.1:{self.server.server_address[1]}/v1"
+        keys = self.upstream.env() if self.upstream else {"OPENAI_ADMIN_KEY": ADMIN_KEY}
+        return {**keys, "OPENAI_BASE_URL": base_url, **more}
 
     def requests(self, path: str) -> list[Asked]:
         return [asked for asked in self.asked if asked.path == path]

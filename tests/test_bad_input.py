@@ -4,19 +4,19 @@ Answers that no healthy API gives come from a scripted server; the rest are sett
 `command` (conftest.py) asserts for every run here that nothing panics and that no key is printed.
 """
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
-import time
 
 import pytest
 
 import truth
 from conftest import (
-    BINARY, clean_environment, command, contents, small_disk, spec, start_sync, state, sync,
+    BINARY, PATIENCE, clean_environment, command, contents, small_disk, spec, start_sync, state, sync,
 )
-from scripted import ADMIN_KEY, Answer, Scripted, page, user
+from scripted import ADMIN_KEY, Answer, Hold, Scripted, page, user
 from truth import bag, lake_rows, true_rows, without
 
 USERS = "/organization/users"
@@ -504,34 +504,36 @@ def test_state_at_another_path(server, dest, tmp_path):
     assert "my-state.json" in run.err
 
 
-def hold(simulator, dest):
-    """A run that is in the middle of its work."""
-    simulator.fault(USERS, times=1, delay_ms=600_000, status=500)
-    process = start_sync(dest, simulator, "--tables", "users")
-    while not simulator.requests(USERS):
-        assert process.poll() is None, process.communicate()[1].decode()
-        time.sleep(0.02)
-    return process
+@contextlib.contextmanager
+def running(simulator, dest):
+    """A run that is in the middle of its work: it waits for the users."""
+    hold = Hold()
+    with Scripted(simulator) as between:
+        between.answers[USERS] = [hold]
+        process = start_sync(dest, between, "--tables", "users")
+        assert hold.arrived.wait(PATIENCE)
+        yield process
+        process.kill()
+        process.wait()
+        hold.released.set()
 
 
 def test_two_runs_at_once(simulator, dest):
-    first = hold(simulator, dest)
-    before = contents(dest)
-    run = sync(dest, simulator, "--tables", "invites", code=4)
-    assert "lease" in run.err, "what is in the way is named"
-    assert contents(dest) == before, "nothing was touched"
-    assert simulator.requests("/organization/invites") == []
-    first.kill()
-    first.wait()
+    with running(simulator, dest) as first:
+        before = contents(dest)
+        run = sync(dest, simulator, "--tables", "invites", code=4)
+        assert "lease" in run.err, "what is in the way is named"
+        assert contents(dest) == before, "nothing was touched"
+        assert simulator.requests("/organization/invites") == []
+        assert first.poll() is None, "the first run is not disturbed"
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_run_that_was_ended_leaves_the_lease_free(simulator, dest, how):
-    process = hold(simulator, dest)
-    process.send_signal(how)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode != 0 and b"panicked" not in err
-    simulator.heal()
+    with running(simulator, dest) as process:
+        process.send_signal(how)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode != 0 and b"panicked" not in err
     sync(dest, simulator, "--tables", "users")
     assert bag([without(row, "_synced_at", "_deleted") for row in lake_rows(dest, spec("users"))]) == bag(
         true_rows(spec("users"), simulator.truth("users"))

@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from conftest import (
-    admin_tables, catalog, command, contents, objects, settled, spec, start_sync, state, sync,
+    PATIENCE, admin_tables, catalog, command, contents, objects, settled, spec, start_sync, state, sync,
 )
-from scripted import Answer, Scripted, page, user
+from scripted import Answer, Hold, Scripted, page, user
 from truth import bag, by_key, difference, lake_rows, parse, true_rows, without
 
 DAY = 86_400
@@ -203,14 +203,16 @@ def test_history_is_configurable(simulator, tmp_path):
 def test_a_killed_run_goes_on_where_it_was(simulator, tmp_path):
     """State is saved after each committed slice, so a crash costs one window of work at most."""
     dest = tmp_path / "lake"
-    simulator.fault("/organization/audit_logs", skip=20, times=1, delay_ms=600_000, status=500)
-    process = start_sync(dest, simulator, "--tables", "audit_logs", "--concurrency", "1")
-    while len(simulator.requests("/audit_logs")) < 21:
-        assert process.poll() is None, process.communicate()[1].decode()
-        time.sleep(0.02)
-    process.kill()
-    process.wait()
-    simulator.heal()
+    hold = Hold()
+    with Scripted(simulator) as between:
+        between.answers["/organization/audit_logs"] = [between.forward] * 20 + [hold]
+        process = start_sync(dest, between, "--tables", "audit_logs", "--concurrency", "1")
+        assert hold.arrived.wait(PATIENCE)
+        while not (dest / "_state/state.json").exists():
+            assert process.poll() is None, "nothing was committed before the 21st request"
+        process.kill()
+        process.wait()
+        hold.released.set()
     cursor = unix(settled(dest, "audit_logs"))
     assert cursor > midnight(364)
     simulator.forget()

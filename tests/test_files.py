@@ -1,5 +1,6 @@
 """The column rules, read from the files themselves with pyarrow: what makes one output load everywhere."""
 
+import json
 import re
 
 import pyarrow as pa
@@ -86,6 +87,8 @@ def test_footer_compression_and_statistics(lake, table):
 def test_statistics_are_true_for_the_day_column(lake):
     for path in objects(lake, "costs"):
         file = pq.ParquetFile(path)
+        if file.metadata.num_rows == 0:
+            continue
         index = file.schema_arrow.names.index("start_time")
         statistics = file.metadata.row_group(0).column(index).statistics
         days = {f"{value:%Y-%m-%d}" for value in (statistics.min, statistics.max)}
@@ -98,8 +101,8 @@ def test_physical_types(lake):
     columns = {schema.column(index).name: schema.column(index) for index in range(len(schema))}
     moment = columns["start_time"]
     assert moment.physical_type == "INT64"
-    assert '"isAdjustedToUTC": true' in moment.logical_type.to_json()
-    assert '"timeUnit": "microseconds"' in moment.logical_type.to_json()
+    kind = json.loads(moment.logical_type.to_json())
+    assert (kind["Type"], kind["isAdjustedToUTC"], kind["timeUnit"]) == ("Timestamp", True, "microseconds")
     assert str(columns["amount"].logical_type) == "Decimal(precision=38, scale=18)"
     assert str(columns["currency"].logical_type) == "String"
     assert all(columns[name].max_definition_level == 1 for name in columns), "every column is optional"

@@ -11,7 +11,7 @@ use futures::{StreamExt, stream};
 use serde::Serialize;
 
 use super::{Exit, Format};
-use crate::config::{self, Access, Selection};
+use crate::config::{self, Selection};
 use crate::error::{Error, Kind, Result};
 use crate::fetch::{Call, Client, Meter, cure::cure};
 use crate::lake::Lake;
@@ -50,8 +50,10 @@ impl Finding {
 
 /// One key with the answers it gave, by table: where children find a parent.
 struct Asker {
-    access: Access,
-    client: Client,
+    surface: Surface,
+    /// What the key stands for here.
+    values: Vec<(String, String)>,
+    client: Arc<Client>,
     meter: Meter,
     now: DateTime<Utc>,
 }
@@ -62,9 +64,8 @@ pub(crate) async fn command(args: &super::Check, now: DateTime<Utc>) -> Result<E
     if access.is_empty() {
         return Err(config::no_key());
     }
-    let surfaces: Vec<Surface> = access.iter().map(|a| a.surface).collect();
     let selection = Selection { named: args.choice.tables.clone(), excluded: args.choice.exclude.clone() };
-    let chosen = selection.choose(&catalog, &surfaces)?;
+    let chosen = selection.choose(&catalog, &access)?;
     let mut findings = Vec::new();
     if let Some(dest) = args.dest.as_ref().or(file.dest.as_ref()) {
         findings.push(destination(dest).await);
@@ -72,7 +73,11 @@ pub(crate) async fn command(args: &super::Check, now: DateTime<Utc>) -> Result<E
     let mut askers = Vec::new();
     for access in access {
         let client = Client::new(access.surface, &access.base, access.key.clone(), 8, file.retry()?)?;
-        askers.push(Asker { access, client, meter: Meter::default(), now });
+        let client = Arc::new(client);
+        for values in access.stands_for {
+            let (surface, client) = (access.surface, Arc::clone(&client));
+            askers.push(Asker { surface, values, client, meter: Meter::default(), now });
+        }
     }
     for asker in &askers {
         findings.extend(asker.all(&catalog, &chosen, &askers).await);
@@ -90,8 +95,12 @@ pub(crate) async fn command(args: &super::Check, now: DateTime<Utc>) -> Result<E
 }
 
 impl Asker {
+    fn can_ask(&self, table: &Table) -> bool {
+        self.surface == table.surface && table.key_names().all(|name| self.values.iter().any(|(n, _)| n == name))
+    }
+
     async fn all(&self, catalog: &Catalog, chosen: &[String], askers: &[Asker]) -> Vec<Finding> {
-        let own = |name: &&String| catalog.get(name).is_some_and(|t| t.surface == self.access.surface);
+        let own = |name: &&String| catalog.get(name).is_some_and(|t| self.can_ask(t));
         let tables: Vec<Arc<Table>> = chosen.iter().filter(own).filter_map(|name| catalog.get(name).cloned()).collect();
         stream::iter(tables)
             .map(|table| async move { self.one(catalog, &table, askers).await })
@@ -101,7 +110,7 @@ impl Asker {
     }
 
     async fn one(&self, catalog: &Catalog, table: &Table, askers: &[Asker]) -> Finding {
-        let named = match self.access.values.first() {
+        let named = match self.values.first() {
             Some((_, project)) => format!("{} ({project})", table.name),
             None => table.name.clone(),
         };
@@ -143,10 +152,10 @@ impl Asker {
         table: &Table,
         askers: &[Asker],
     ) -> Result<Option<BTreeMap<String, String>>> {
-        let mut bound: BTreeMap<String, String> = self.access.values.iter().cloned().collect();
+        let mut bound: BTreeMap<String, String> = self.values.iter().cloned().collect();
         let Some(parent) = &table.parent else { return Ok(Some(bound)) };
         let Some(of) = catalog.get(&parent.table) else { return Ok(None) };
-        for asker in askers.iter().filter(|a| a.access.surface == of.surface) {
+        for asker in askers.iter().filter(|a| a.can_ask(of)) {
             let Some(values) = Box::pin(asker.parent_values(catalog, of, askers)).await? else { continue };
             let mut request = Table::clone(of);
             // Archived parents refuse questions about their children.

@@ -104,14 +104,18 @@ async fn show(simulator: &Simulator, out: &Path, now: DateTime<Utc>) -> Result<E
 
 async fn sync(simulator: &Simulator, out: &Path, now: DateTime<Utc>) -> Result<RunReport> {
     let base = simulator.base_url();
-    let key = |surface, key: &str, values| Access { surface, base: base.clone(), key: Secret::new(key), values };
+    let key = |surface, key: &str, values| Access {
+        surface,
+        base: base.clone(),
+        key: Secret::new(key),
+        stands_for: vec![values],
+    };
     let mut access = vec![key(Surface::Admin, simulator.admin_key(), Vec::new())];
     for (project, secret) in simulator.project_keys() {
         access.push(key(Surface::Project, &secret, vec![("key.project".to_string(), project)]));
     }
     let catalog = Catalog::load(None)?;
-    let surfaces: Vec<Surface> = access.iter().map(|a| a.surface).collect();
-    let chosen = crate::config::Selection::default().choose(&catalog, &surfaces)?;
+    let chosen = crate::config::Selection::default().choose(&catalog, &access)?;
     let plan = Plan {
         dest: out.display().to_string(),
         state: None,

@@ -58,13 +58,12 @@ impl Plan {
         if access.is_empty() {
             return Err(config::no_key());
         }
-        let surfaces: Vec<Surface> = access.iter().map(|a| a.surface).collect();
         let or_file = |flags: &[String], file: &[String]| if flags.is_empty() { file.to_vec() } else { flags.to_vec() };
         let selection = Selection {
             named: or_file(&args.choice.tables, &file.select),
             excluded: or_file(&args.choice.exclude, &file.exclude),
         };
-        let chosen = selection.choose(&catalog, &surfaces)?;
+        let chosen = selection.choose(&catalog, &access)?;
         let moment = |flag: &str, text: &Option<String>| text.as_ref().map(|t| config::moment(flag, t)).transpose();
         let wish = Wish {
             since: moment("--since", &args.since)?,
@@ -93,8 +92,9 @@ impl Plan {
         let mut sources: BTreeMap<Surface, Vec<Source>> = BTreeMap::new();
         for access in &self.access {
             let client = Client::new(access.surface, &access.base, access.key.clone(), self.concurrency, self.retry)?;
-            let source = Source { client: Arc::new(client), values: access.values.clone() };
-            sources.entry(access.surface).or_default().push(source);
+            let client = Arc::new(client);
+            let each = access.stands_for.iter().map(|v| Source { client: Arc::clone(&client), values: v.clone() });
+            sources.entry(access.surface).or_default().extend(each);
         }
         Ok(sources)
     }

@@ -113,6 +113,11 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    pub(crate) fn at_end(&mut self) -> bool {
+        self.space();
+        self.at == self.text.len()
+    }
+
     /// Steps into `{` or `[`; false when the value is something else.
     pub(crate) fn enter(&mut self, open: u8) -> Result<bool, Malformed> {
         let found = self.peek()? == open;
@@ -361,6 +366,18 @@ fn unicode(rest: &str) -> Option<(char, usize)> {
 /// The inner text of a string value.
 pub(crate) fn inner(string: &str) -> &str {
     string.get(1..string.len().saturating_sub(1)).unwrap_or("")
+}
+
+/// The texts of a list's records; a list that is not there has none.
+pub(crate) fn records<'a>(value: &'a str, list: Option<&crate::schema::Pointer>) -> Result<Vec<&'a str>, Malformed> {
+    let Some(list) = pointer(value, list.map_or(&[], |p| p.0.as_slice()))? else { return Ok(Vec::new()) };
+    let (mut scanner, mut first, mut records) = (Scanner::new(list), true, Vec::new());
+    if scanner.enter(b'[')? {
+        while scanner.element(&mut first)? {
+            records.push(scanner.value()?);
+        }
+    }
+    Ok(records)
 }
 
 /// The value at a pointer inside a value; none when it is not there.

@@ -49,9 +49,9 @@ impl Node {
 
 /// One tree for each level, the answer first.
 pub(super) fn levels(table: &Table) -> Vec<Node> {
-    let depth = table.request.rows.len();
+    let depth = table.record_rows.len();
     let mut levels: Vec<Node> = (0..=depth).map(|_| Node::default()).collect();
-    for (level, pointer) in table.request.rows.iter().enumerate() {
+    for (level, pointer) in table.record_rows.iter().enumerate() {
         levels[level].at(pointer).rows = true;
     }
     let mut place = |up: usize, pointer: &Pointer, set: &dyn Fn(&mut Node)| {

@@ -15,6 +15,8 @@ pub(crate) struct Call {
     pub(crate) query: Vec<(String, String)>,
     pub(crate) body: Option<serde_json::Map<String, serde_json::Value>>,
     pub(crate) headers: Vec<(String, String)>,
+    /// A file may be elsewhere: a redirect is a good answer.
+    pub(super) is_file: bool,
 }
 
 impl Call {
@@ -32,6 +34,7 @@ impl Call {
             path: request.path.fill(bound)?,
             query: Vec::new(),
             body: None,
+            is_file: false,
             headers: request.headers.0.iter().filter_map(|(n, v)| Some((n.clone(), text(v)?.to_string()))).collect(),
         };
         if request.method == Method::Post {
@@ -42,7 +45,10 @@ impl Call {
             call.query(name, value, without);
         }
         if let (Some(window), Some(slices)) = (window, &table.slices) {
-            call.set(&slices.since, &Parameter::Literal(moment(window.start, slices.format)), &[]);
+            // Lists of files exclude both ends of a window: they overlap by a second instead.
+            let overlap = chrono::Duration::seconds(i64::from(table.files.is_some()));
+            let start = window.start - overlap;
+            call.set(&slices.since, &Parameter::Literal(moment(start, slices.format)), &[]);
             call.set(&slices.until, &Parameter::Literal(moment(window.end, slices.format)), &[]);
         }
         if let Some(paging) = &table.paging {
@@ -52,6 +58,11 @@ impl Call {
             call.set_all(pass, &[]);
         }
         Ok(call)
+    }
+
+    /// A file's download.
+    pub(super) fn file(path: String) -> Call {
+        Call { method: Method::Get, path, query: Vec::new(), body: None, headers: Vec::new(), is_file: true }
     }
 
     /// The same request for the page of `token`.

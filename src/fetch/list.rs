@@ -17,6 +17,7 @@ pub(crate) struct List {
     call: Call,
     paging: Option<Paging>,
     rows: Option<Pointer>,
+    of_files: bool,
     chain: Chain,
     page: u32,
     /// The next page, on its way. Dropping the list takes its request back.
@@ -32,6 +33,7 @@ impl List {
             call,
             paging: table.paging.clone(),
             rows: table.request.rows.first().cloned(),
+            of_files: table.files.is_some(),
             chain: Chain::default(),
             page: 0,
             coming: None,
@@ -50,10 +52,22 @@ impl List {
         let answer = answer.map_err(|e| self.at(e))?;
         if let Some(paging) = &self.paging {
             let token = self.chain.next(paging, self.rows.as_ref(), &answer).map_err(|e| self.at(e))?;
-            let call = token.map(|token| self.call.page(&paging.send, &token));
+            let call = token.map(|token| self.call.page(&paging.send, &self.before(token)));
             self.coming = call.map(|call| self.ask(call));
         }
         Ok(Some(answer))
+    }
+
+    /// Files that were closed in one instant must not be parted by a page's edge:
+    /// their list is asked again from a millisecond before, and repetitions are dropped.
+    fn before(&self, token: String) -> String {
+        let time = chrono::DateTime::parse_from_rfc3339(&token).ok().filter(|_| self.of_files);
+        match time {
+            Some(time) => {
+                (time.to_utc() - chrono::Duration::milliseconds(1)).to_rfc3339_opts(chrono::SecondsFormat::Micros, true)
+            }
+            None => token,
+        }
     }
 
     fn ask(&self, call: Call) -> AbortOnDropHandle<Result<String>> {

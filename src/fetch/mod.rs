@@ -6,6 +6,7 @@
 pub(crate) mod budget;
 mod call;
 pub(crate) mod cure;
+mod file;
 mod list;
 mod page;
 mod verdict;
@@ -25,6 +26,7 @@ use crate::secret::Secret;
 use budget::{Budget, Permit};
 pub(crate) use call::Call;
 use cure::cure;
+pub(crate) use file::FileRef;
 pub(crate) use list::List;
 use verdict::{Verdict, verdict};
 
@@ -65,9 +67,15 @@ pub(crate) struct Client {
     denied: OnceLock<Error>,
 }
 
+/// A good answer: its text, or for a file the signed address that it is at.
+enum Answer {
+    Text(String),
+    Elsewhere(String),
+}
+
 /// How one attempt ended.
 enum Attempt {
-    Done(String),
+    Done(Answer),
     Again { wait: Option<Duration>, limited: bool, error: Error },
     Fail(Error),
 }
@@ -100,6 +108,13 @@ impl Client {
 
     /// The body of the answer, after as many attempts as it takes.
     pub(crate) async fn send(&self, call: &Call, meter: &Meter) -> Result<String> {
+        match self.answer(call, meter).await? {
+            Answer::Text(text) => Ok(text),
+            Answer::Elsewhere(_) => Err(Error::contract(format!("{} answered a redirect", call.path))),
+        }
+    }
+
+    async fn answer(&self, call: &Call, meter: &Meter) -> Result<Answer> {
         let (mut failures, mut refusals) = (0, 0);
         loop {
             if let Some(denied) = self.denied.get() {
@@ -108,7 +123,7 @@ impl Client {
             let permit = self.budget.acquire().await;
             meter.requests.fetch_add(1, Ordering::Relaxed);
             let (wait, limited, error) = match self.attempt(call, permit, meter).await {
-                Attempt::Done(body) => return Ok(body),
+                Attempt::Done(answer) => return Ok(answer),
                 Attempt::Fail(error) => {
                     if error.kind == Kind::WrongKey {
                         let _ = self.denied.set(error.clone());
@@ -157,6 +172,10 @@ impl Client {
         tracing::trace!(path = %call.path, status, "answer");
         let header = |name: &str| response.headers().get(name).and_then(|v| v.to_str().ok());
         let verdict = verdict(status, header, Utc::now());
+        if let (true, 300..=399, Some(location)) = (call.is_file, status, header("location")) {
+            permit.succeeded();
+            return Attempt::Done(Answer::Elsewhere(location.to_string()));
+        }
         let body = match body(response).await {
             Ok(body) => body,
             Err(Broken::TooLarge) => {
@@ -170,7 +189,7 @@ impl Client {
             Verdict::Done => {
                 permit.succeeded();
                 match String::from_utf8(body) {
-                    Ok(text) => Attempt::Done(text),
+                    Ok(text) => Attempt::Done(Answer::Text(text)),
                     Err(e) => Attempt::Fail(
                         Error::contract(format!("the answer is not UTF-8 at byte {}", e.utf8_error().valid_up_to()))
                             .hint("something between here and the API changed the answer; nothing was written"),
@@ -256,6 +275,17 @@ impl Client {
         };
         Error::new(kind, message).hint(cure(self.surface, kind)).refused(Refusal { status, code, text: said })
     }
+}
+
+/// Whether nobody on the way can read along: https, or this machine itself.
+pub(crate) fn is_private(url: &url::Url) -> bool {
+    let loopback = match url.host() {
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    url.scheme() == "https" || (url.scheme() == "http" && loopback)
 }
 
 enum Broken {

@@ -11,7 +11,7 @@ use toml::Spanned;
 
 use super::file::{self, File, caret};
 use super::text::{Pointer, Template, duration_seconds};
-use super::{Column, From, Paging, Parent, Policy, Request, Slices, Surface, Table, Type};
+use super::{Column, Files, From, Paging, Parent, Policy, Request, Slices, Surface, Table, Type};
 use crate::error::{Error, Result, nearest};
 
 /// One table file, with what is needed to point into it.
@@ -127,6 +127,8 @@ fn table(source: &Source, all: &BTreeMap<String, Source>) -> Result<Table> {
         retired: file.retired.clone(),
         ignore: file.ignore.iter().map(|p| relative(source, p)).collect::<Result<_>>()?,
         paging: paging(origin)?,
+        files: origin.file.files.as_ref().map(|f| files(origin, f)).transpose()?,
+        record_rows: record_rows(source, origin)?,
         request,
         slices,
         parent,
@@ -239,6 +241,9 @@ fn column_from(source: &Source, name: &str, raw: &file::Column) -> Result<From> 
         (None, Some(_)) => Ok(From::NamedBy(usize::MAX)),
         (None, None) => Ok(From::Record(vec![(0, Pointer(vec![name.to_string()]))])),
         (Some(from), None) => {
+            if from.get_ref().0 == ["#"] {
+                return Ok(From::Position);
+            }
             if let [one] = from.get_ref().0.as_slice()
                 && let Some(bound) = one.strip_prefix('{').and_then(|s| s.strip_suffix('}'))
             {
@@ -283,24 +288,52 @@ fn request(source: &Source, origin: &Source) -> Result<Request> {
     let Some(path) = &asked.path else {
         return Err(source.in_file("[request] needs a `path`, or `same_as` with the table whose answers it shares"));
     };
-    let pointer = |p: &Spanned<String>| Pointer::parse(p.get_ref()).map_err(|why| source.error(p.span(), why));
-    let rows: Vec<Pointer> = source.file.request.rows.iter().map(pointer).collect::<Result<_>>()?;
-    let whole = rows.iter().filter(|p| p.0.is_empty()).count();
-    if rows.is_empty() || (whole > 0 && rows.len() > 1) {
-        return Err(source.in_file("`rows` is [\"\"] for one record, or the pointers to the lists, outermost first"));
-    }
     Ok(Request {
         method: asked.method,
         path: Template::parse(path.get_ref()).map_err(|why| origin.error(path.span(), why))?,
         query: asked.query.clone(),
         body: asked.body.clone(),
         headers: asked.headers.clone(),
-        rows: rows.into_iter().filter(|p| !p.0.is_empty()).collect(),
+        rows: rows(origin, &asked.rows)?,
+        rows_may_be_absent: source.file.request.rows_may_be_absent,
         passes: asked.passes.clone(),
         optional_passes: asked.optional_passes,
         optional: asked.optional.iter().map(|o| o.get_ref().clone()).collect(),
         absent: asked.absent.clone(),
     })
+}
+
+/// Pointers to lists, outermost first; `[""]` is the value itself, which is no list.
+fn rows(source: &Source, texts: &[Spanned<String>]) -> Result<Vec<Pointer>> {
+    let rows = texts.iter().map(|p| pointer(source, p)).collect::<Result<Vec<_>>>()?;
+    let whole = rows.iter().any(|p| p.0.is_empty());
+    if rows.is_empty() || (whole && rows.len() > 1) {
+        return Err(source.in_file("`rows` is [\"\"] for one record, or the pointers to the lists, outermost first"));
+    }
+    Ok(rows.into_iter().filter(|p| !p.0.is_empty()).collect())
+}
+
+/// The lists in what is decoded: the file's lines where there are files, else the answer.
+fn record_rows(source: &Source, origin: &Source) -> Result<Vec<Pointer>> {
+    match (&source.file.files, source.name == origin.name) {
+        (Some(files), _) => rows(source, &files.rows),
+        _ => rows(source, &source.file.request.rows),
+    }
+}
+
+fn files(origin: &Source, file: &file::Files) -> Result<Files> {
+    let optional = |p: &Option<Spanned<String>>| p.as_ref().map(|p| pointer(origin, p)).transpose();
+    Ok(Files {
+        path: Template::parse(file.path.get_ref()).map_err(|why| origin.error(file.path.span(), why))?,
+        id: pointer(origin, &file.id)?,
+        time: pointer(origin, &file.time)?,
+        size: optional(&file.size)?,
+        sha256: optional(&file.sha256)?,
+    })
+}
+
+fn pointer(source: &Source, text: &Spanned<String>) -> Result<Pointer> {
+    Pointer::parse(text.get_ref()).map_err(|why| source.error(text.span(), why))
 }
 
 fn paging(origin: &Source) -> Result<Option<Paging>> {
@@ -316,18 +349,15 @@ fn paging(origin: &Source) -> Result<Option<Paging>> {
     if table.from.is_none() && table.last.is_none() {
         return Err(origin.in_file("[paging] needs `from`, `last` or both: where the next page's token is"));
     }
-    let pointer = |p: &Option<Spanned<String>>| -> Result<Option<Pointer>> {
-        let parse = |p: &Spanned<String>| Pointer::parse(p.get_ref()).map_err(|why| origin.error(p.span(), why));
-        p.as_ref().map(parse).transpose()
-    };
+    let optional = |p: &Option<Spanned<String>>| p.as_ref().map(|p| pointer(origin, p)).transpose();
     if table.while_.is_none() && table.from.is_none() && !table.until_empty {
         return Err(origin.in_file("[paging] needs `while`, or `until_empty = true`: when the list ends"));
     }
     Ok(Some(Paging {
         send: table.send.clone(),
-        from: pointer(&table.from)?,
-        last: pointer(&table.last)?,
-        while_: pointer(&table.while_)?,
+        from: optional(&table.from)?,
+        last: optional(&table.last)?,
+        while_: optional(&table.while_)?,
         until_empty: table.until_empty,
         empty_ends: table.empty_ends,
         size: table.size.clone(),

@@ -26,6 +26,7 @@ pub(super) struct File {
     pub(super) ignore: Vec<Spanned<String>>,
     pub(super) request: Request,
     pub(super) paging: Option<Paging>,
+    pub(super) files: Option<Files>,
     pub(super) slices: Option<Slices>,
     #[serde(default)]
     pub(super) children: Children,
@@ -46,6 +47,8 @@ pub(super) struct Request {
     #[serde(default)]
     pub(super) headers: Parameters,
     pub(super) rows: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) rows_may_be_absent: bool,
     #[serde(default)]
     pub(super) passes: Vec<Parameters>,
     #[serde(default)]
@@ -71,6 +74,18 @@ pub(super) struct PagingTable {
     pub(super) empty_ends: bool,
     #[serde(default)]
     pub(super) size: Parameters,
+}
+
+/// Each record of the list is a file, and its lines are the table's records.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Files {
+    pub(super) path: Spanned<String>,
+    pub(super) id: Spanned<String>,
+    pub(super) time: Spanned<String>,
+    pub(super) size: Option<Spanned<String>>,
+    pub(super) sha256: Option<Spanned<String>>,
+    pub(super) rows: Vec<Spanned<String>>,
 }
 
 /// `paging = "none"` or a `[paging]` table; it must be said which.

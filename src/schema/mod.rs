@@ -119,6 +119,8 @@ pub(crate) enum From {
     Bound(String),
     /// The member whose name is the value of that column.
     NamedBy(usize),
+    /// The record's position in its list, from 0.
+    Position,
     SyncedAt,
     Extra,
     Deleted,
@@ -146,12 +148,26 @@ pub(crate) struct Request {
     pub(crate) query: Parameters,
     pub(crate) body: Parameters,
     pub(crate) headers: Parameters,
-    /// Outermost first; none = the answer itself is the one record.
+    /// The lists in an answer, outermost first; none = the answer itself is the one record.
     pub(crate) rows: Vec<Pointer>,
+    /// An inner list that is missing or null is an empty one.
+    pub(crate) rows_may_be_absent: bool,
     pub(crate) passes: Vec<Parameters>,
     pub(crate) optional_passes: bool,
     pub(crate) optional: Vec<String>,
     pub(crate) absent: Vec<u16>,
+}
+
+/// A list of files to download, whose lines are the records.
+#[derive(Clone, Debug)]
+pub(crate) struct Files {
+    /// Names in braces that are not bound are members of the file's record.
+    pub(crate) path: Template,
+    pub(crate) id: Pointer,
+    /// When the file was closed; the settled cursor does not pass a file that failed.
+    pub(crate) time: Pointer,
+    pub(crate) size: Option<Pointer>,
+    pub(crate) sha256: Option<Pointer>,
 }
 
 /// How one list goes on: send X, taken from Y, while Z.
@@ -207,6 +223,9 @@ pub(crate) struct Table {
     pub(crate) ignore: Vec<(usize, Pointer)>,
     pub(crate) request: Request,
     pub(crate) paging: Option<Paging>,
+    pub(crate) files: Option<Files>,
+    /// The lists in what is decoded (an answer, or a line of a file), outermost first.
+    pub(crate) record_rows: Vec<Pointer>,
     pub(crate) slices: Option<Slices>,
     pub(crate) parent: Option<Parent>,
     /// The table whose answers this one is decoded from.
@@ -247,6 +266,14 @@ impl Table {
         self.columns.splice(at..at, check::history_columns());
         self.history = true;
         Ok(self)
+    }
+
+    /// What a key must stand for to be asked for this table: `key.project`, `key.workspace`, …
+    pub(crate) fn key_names(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter().filter_map(|c| match &c.from {
+            From::Bound(name) if name.starts_with("key.") => Some(name.as_str()),
+            _ => None,
+        })
     }
 
     /// Indices of the columns that say which parent a row belongs to.

@@ -48,8 +48,10 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    fn sources(&self, surface: Surface) -> &[Source] {
-        self.sources.get(&surface).map_or(&[], Vec::as_slice)
+    /// Who may be asked for a table: the keys of its surface that stand for what it needs.
+    fn sources<'a>(&'a self, table: &'a Table) -> impl Iterator<Item = &'a Source> {
+        let stands = |s: &Source| table.key_names().all(|name| s.values.iter().any(|(n, _)| n == name));
+        self.sources.get(&table.surface).into_iter().flatten().filter(move |s| stands(s))
     }
 
     fn micros(&self) -> i64 {
@@ -158,6 +160,7 @@ async fn sync(run: &Arc<Run>, table: &Arc<Table>) -> Result<()> {
     while let Some(read) = reads.next().await {
         let pieces = read.map_err(|_| Error::new(Kind::Interrupted, "interrupted"))??;
         for (window, drained) in pieces {
+            let window = drained.hold.map_or(window, |hold| plan::Window { end: window.end.min(hold), ..window });
             commit(run, drained, &tables, &existing).await?;
             checkpoint(run, &tables, |settled| plan::advance(settled, window, table.policy)).await?;
         }

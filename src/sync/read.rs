@@ -1,8 +1,10 @@
 //! Draining lists into sinks: every page of every unit, and what happens when one says no.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use chrono::{DateTime, Utc};
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 
@@ -11,11 +13,11 @@ use super::refusal::{Instead, instead};
 use super::sink::Sink;
 use super::units::{Step, Unit, parents, steps};
 use crate::error::{Error, Kind, Result};
-use crate::fetch::{Call, List};
+use crate::fetch::{Call, FileRef, List, Meter, plain};
 use crate::lake::{ParentFate, Parents};
 use crate::plan::Window;
 use crate::report::Track;
-use crate::schema::Table;
+use crate::schema::{Files, Pointer, Table};
 
 /// Lists of one table that are read at the same time; the rate budget decides how many really are.
 const LISTS: usize = 64;
@@ -27,11 +29,16 @@ const ALL_REFUSED: usize = 20;
 pub(crate) struct Drained {
     pub(super) sinks: Vec<Sink>,
     pub(super) parents: Option<Parents>,
+    /// A file failed: the settled cursor must not pass its time.
+    pub(super) hold: Option<DateTime<Utc>>,
 }
 
 /// What the reading of many lists tells, in the order in which it happens.
 enum Event {
     Page(Arc<Unit>, String),
+    File(Arc<Unit>, FileRef, String),
+    /// With the time that the cursor must not pass; none when the source has forgotten the file.
+    FileFailed(Option<DateTime<Utc>>, Error),
     End(Arc<Unit>),
     Failed(Arc<Unit>, Error),
     Keep(u128),
@@ -55,7 +62,7 @@ pub(super) async fn window(run: Arc<Run>, tables: Vec<Arc<Table>>, window: Windo
     while let Some(question) = todo.pop() {
         let window = question.window;
         if window.start >= window.end {
-            done.push((question.settles, Drained { sinks: Vec::new(), parents: None }));
+            done.push((question.settles, Drained { sinks: Vec::new(), parents: None, hold: None }));
             continue;
         }
         let sinks = tables.iter().map(|t| Sink::new(&run.lake, t, Some(window), run.micros())).collect();
@@ -124,20 +131,21 @@ pub(super) async fn drain(
 ) -> Result<Drained> {
     let passes = table.request.passes.len().max(1);
     let mut known = parents(table);
+    let mut hold = None;
     for pass in 0..passes {
         let outcome = lists(run, table, &mut sinks, &mut known, window, pass).await;
         match outcome {
-            Ok(()) => {}
+            Ok(held) => hold = [hold, held].into_iter().flatten().min(),
             Err(error) if pass > 0 && table.request.optional_passes && is_refusal(&error) => {
                 run.track(table).skip(format!("pass {} of {passes}", pass + 1), &error);
             }
             Err(error) => {
-                Drained { sinks, parents: None }.abandon().await;
+                Drained { sinks, parents: None, hold: None }.abandon().await;
                 return Err(error);
             }
         }
     }
-    Ok(Drained { sinks, parents: known })
+    Ok(Drained { sinks, parents: known, hold })
 }
 
 fn is_refusal(error: &Error) -> bool {
@@ -159,10 +167,11 @@ async fn lists(
     known: &mut Option<Parents>,
     window: Option<(Window, &[String])>,
     pass: usize,
-) -> Result<()> {
+) -> Result<Option<DateTime<Utc>>> {
     let track = run.track(table);
     let mut events = events(run, table, window, pass).await?;
-    let mut tally = Tally { alone: table.parent.is_some() || run.sources(table.surface).len() > 1, ..Tally::default() };
+    let mut tally = Tally { alone: table.parent.is_some() || run.sources(table).nth(1).is_some(), ..Tally::default() };
+    let mut hold = None;
     while let Some(event) = events.try_next().await? {
         match event {
             Event::Keep(hash) => note(known, hash, ParentFate::Keep),
@@ -175,10 +184,16 @@ async fn lists(
                     tally.fail(error, &unit, table, known, &track)?;
                 }
             }
+            Event::File(unit, file, text) => lines(sinks, &unit, &file, &text, &track).await?,
+            Event::FileFailed(time, error) => {
+                hold = [hold, time].into_iter().flatten().min();
+                track.skip("a log file".to_string(), &error);
+            }
             Event::Failed(unit, error) => tally.fail(error, &unit, table, known, &track)?,
         }
     }
-    tally.verdict()
+    tally.verdict()?;
+    Ok(hold)
 }
 
 /// How the lists of one table went.
@@ -243,6 +258,22 @@ async fn page(sinks: &mut [Sink], unit: &Unit, text: &str, track: &Track) -> Res
     Ok(())
 }
 
+/// One file's records into every sink. A line that is no record is told and passed.
+async fn lines(sinks: &mut [Sink], unit: &Unit, file: &FileRef, text: &str, track: &Track) -> Result<()> {
+    let bound = |name: &str| unit.value(name).map(str::to_string);
+    for (index, sink) in sinks.iter_mut().enumerate() {
+        let (rows, errors) = sink.lines(text, &bound).await?;
+        if index > 0 {
+            continue;
+        }
+        track.rows.fetch_add(rows as u64, Ordering::Relaxed);
+        for error in errors {
+            track.skip(format!("file {}", plain(&file.id)), &error);
+        }
+    }
+    Ok(())
+}
+
 /// A parent that failed once stays failed: half of its children are not all of them.
 fn note(known: &mut Option<Parents>, hash: u128, fate: ParentFate) {
     if let Some(known) = known {
@@ -271,9 +302,73 @@ async fn events<'a>(
             Err(why) => return Ok(stream::iter([Ok(Event::Failed(unit, Error::contract(why)))]).boxed()),
         };
         let list = List::new(Arc::clone(&unit.client), Arc::clone(&track.meter), table, call);
-        Ok(list_events(table, unit, list).boxed())
+        let events = list_events(table, Arc::clone(&unit), list);
+        Ok(match &table.files {
+            None => events.boxed(),
+            Some(files) => file_events(files, table.request.rows.first(), Arc::clone(&track.meter), events.boxed()),
+        })
     });
     Ok(lists.try_flatten_unordered(LISTS).boxed())
+}
+
+/// Downloads of one list that are under way at the same time.
+const DOWNLOADS: usize = 4;
+
+/// Each page of a list of files becomes its files. One that comes twice is taken once.
+fn file_events<'a>(
+    files: &'a Files,
+    rows: Option<&'a Pointer>,
+    meter: Arc<Meter>,
+    pages: BoxStream<'a, Result<Event>>,
+) -> BoxStream<'a, Result<Event>> {
+    let mut seen = HashSet::new();
+    let expanded = pages.map_ok(move |event| {
+        let steps: Vec<std::result::Result<(Arc<Unit>, FileRef), Event>> = match event {
+            Event::Page(unit, text) => match refs(files, rows, &unit, &text) {
+                Ok(refs) => {
+                    refs.into_iter().filter(|f| seen.insert(f.id.clone())).map(|f| Ok((Arc::clone(&unit), f))).collect()
+                }
+                Err(error) => vec![Err(Event::Failed(unit, error))],
+            },
+            other => vec![Err(other)],
+        };
+        stream::iter(steps.into_iter().map(Ok::<_, Error>))
+    });
+    let events = expanded.try_flatten().map(move |step| {
+        let meter = Arc::clone(&meter);
+        async move {
+            Ok(match step? {
+                Err(event) => event,
+                Ok((unit, file)) => match unit.client.download(&file, &meter).await {
+                    Ok(text) => Event::File(unit, file, text),
+                    Err(error) => file_failed(&file, error),
+                },
+            })
+        }
+    });
+    events.buffered(DOWNLOADS).boxed()
+}
+
+/// What the source has forgotten cannot be asked for again: only that does not hold the cursor.
+fn file_failed(file: &FileRef, error: Error) -> Event {
+    let gone = matches!(error.kind, Kind::NotThere | Kind::Retired);
+    let time = DateTime::parse_from_rfc3339(&file.time).map_or(DateTime::UNIX_EPOCH, |t| t.to_utc());
+    let error = error.at(format!("file {}", plain(&file.id)));
+    match gone {
+        true => {
+            Event::FileFailed(None, error.hint("the source keeps log files for 30 days; what was in this one is lost"))
+        }
+        false => Event::FileFailed(Some(time), error),
+    }
+}
+
+fn refs(files: &Files, rows: Option<&Pointer>, unit: &Unit, page: &str) -> Result<Vec<FileRef>> {
+    let record = |text: &str| FileRef::read(files, text, |name| unit.value(name));
+    crate::decode::json::records(page, rows)
+        .map_err(|e| Error::contract(e.to_string()))?
+        .into_iter()
+        .map(record)
+        .collect()
 }
 
 /// A list's pages, then its end; an absent singleton is a list without rows.

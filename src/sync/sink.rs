@@ -8,8 +8,8 @@ use arrow_array::types::TimestampMicrosecondType;
 use arrow_array::{Array, RecordBatch};
 use chrono::NaiveDate;
 
-use crate::decode::{Decoder, Misfit};
-use crate::error::Result;
+use crate::decode::{Bound, Decoder, Misfit};
+use crate::error::{Error, Result};
 use crate::lake::{Lake, Parents, Slice, Written};
 use crate::plan::{Window, day};
 use crate::schema::{Policy, Table};
@@ -48,13 +48,23 @@ impl Sink {
     }
 
     /// Takes one answer's rows.
-    pub(super) async fn page(&mut self, text: &str, bound: &(dyn Fn(&str) -> Option<String> + Sync)) -> Result<usize> {
+    pub(super) async fn page(&mut self, text: &str, bound: &Bound<'_>) -> Result<usize> {
         let rows = tokio::task::block_in_place(|| self.decoder.page(text, bound))?;
         self.rows_read += rows as u64;
         if self.decoder.len() >= BATCH {
             self.flush().await?;
         }
         Ok(rows)
+    }
+
+    /// Takes one file's records; gives their number and the lines that are none.
+    pub(super) async fn lines(&mut self, text: &str, bound: &Bound<'_>) -> Result<(usize, Vec<Error>)> {
+        let (rows, errors) = tokio::task::block_in_place(|| self.decoder.lines(text, bound));
+        self.rows_read += rows as u64;
+        if self.decoder.len() >= BATCH {
+            self.flush().await?;
+        }
+        Ok((rows, errors))
     }
 
     async fn flush(&mut self) -> Result<()> {

@@ -63,9 +63,8 @@ pub(super) fn parents(table: &Table) -> Option<Parents> {
 
 /// The lists of a table, one after the other, without holding them all.
 pub(super) async fn steps<'a>(run: &'a Run, table: &'a Arc<Table>) -> Result<BoxStream<'a, Result<Step>>> {
-    let sources = run.sources(table.surface);
     let Some(parent) = &table.parent else {
-        let units = sources.iter().map(|s| Unit { client: Arc::clone(&s.client), bound: s.values.clone() });
+        let units = run.sources(table).map(|s| Unit { client: Arc::clone(&s.client), bound: s.values.clone() });
         return Ok(stream::iter(units.map(|u| Ok(Step::Read(u))).collect::<Vec<_>>()).boxed());
     };
     let of =
@@ -151,7 +150,7 @@ fn rows(run: &Run, table: &Table, of: &Table, names: &[(String, usize)], batch: 
 /// Who asks for a parent's children: the client whose key stands for the same project or workspace.
 fn unit(run: &Run, table: &Table, bound: &[(String, String)]) -> Option<Unit> {
     let fits = |(name, value): &(String, String)| bound.iter().all(|(n, v)| n != name || v == value);
-    let source = run.sources(table.surface).iter().find(|s| s.values.iter().all(fits))?;
+    let source = run.sources(table).find(|s| s.values.iter().all(fits))?;
     let mut bound = bound.to_vec();
     for (name, value) in &source.values {
         if !bound.iter().any(|(n, _)| n == name) {

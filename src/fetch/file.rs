@@ -1,0 +1,126 @@
+//! One file of a list of files: asked for with the key, fetched without it, checked.
+//!
+//! The API answers with a redirect to a signed address on another host. That
+//! host must not get the key, so the redirect is taken by hand. A signed address
+//! is short-lived: each attempt asks for a new one.
+
+use std::sync::atomic::Ordering;
+
+use sha2::{Digest, Sha256};
+
+use super::{Answer, Call, Client, Meter, body, is_private};
+use crate::decode::json;
+use crate::error::{Error, Kind, Result};
+use crate::schema::{Files, Pointer};
+
+/// A file as the list tells of it.
+#[derive(Clone, Debug)]
+pub(crate) struct FileRef {
+    pub(crate) id: String,
+    /// When it was closed, as the API wrote it.
+    pub(crate) time: String,
+    path: String,
+    size: Option<u64>,
+    sha256: Option<String>,
+}
+
+impl FileRef {
+    /// Reads one record of the list.
+    pub(crate) fn read<'a>(files: &Files, record: &'a str, bound: impl Fn(&str) -> Option<&'a str>) -> Result<FileRef> {
+        let at = |pointer: &Pointer| text(record, pointer);
+        let need =
+            |pointer: &Pointer| at(pointer).ok_or_else(|| Error::contract(format!("a file without `{pointer}`")));
+        let id = need(&files.id)?;
+        let names: Vec<(String, String)> = files
+            .path
+            .names()
+            .filter(|name| bound(name).is_none())
+            .filter_map(|name| Some((name.to_string(), at(&Pointer(vec![name.to_string()]))?)))
+            .collect();
+        let member = |name: &str| names.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
+        let path = files.path.fill(|name| bound(name).or_else(|| member(name))).map_err(Error::contract)?;
+        Ok(FileRef {
+            time: need(&files.time)?,
+            size: files.size.as_ref().and_then(at).and_then(|t| t.parse().ok()),
+            sha256: files.sha256.as_ref().and_then(at),
+            id,
+            path,
+        })
+    }
+
+    /// Whether these bytes are the file: its size and hash, where the list told them.
+    fn check(&self, bytes: &[u8]) -> Result<()> {
+        let wrong = |what: String| Error::new(Kind::Unavailable, format!("the file is not what the list says: {what}"));
+        if let Some(size) = self.size.filter(|s| *s != bytes.len() as u64) {
+            return Err(wrong(format!("{} bytes instead of {size}", bytes.len())));
+        }
+        let Some(expected) = &self.sha256 else { return Ok(()) };
+        let hash: String = Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect();
+        match hash.eq_ignore_ascii_case(expected) {
+            true => Ok(()),
+            false => Err(wrong("its sha256 differs".to_string())),
+        }
+    }
+}
+
+impl Client {
+    /// The file's text, after as many attempts as it takes to get it whole.
+    pub(crate) async fn download(&self, file: &FileRef, meter: &Meter) -> Result<String> {
+        let call = Call::file(file.path.clone());
+        let mut tries = 0;
+        loop {
+            let error = match self.whole_file(&call, file, meter).await {
+                Ok(text) => return Ok(text),
+                Err(error) if error.kind != Kind::Unavailable => return Err(error),
+                Err(error) => error,
+            };
+            tries += 1;
+            if tries >= self.retry.attempts {
+                let cure = "the next run asks for this file again; the settled cursor does not pass it";
+                return Err(error.at(format!("after {tries} attempts")).hint(cure));
+            }
+            meter.retries.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(self.backoff(tries)).await;
+        }
+    }
+
+    async fn whole_file(&self, call: &Call, file: &FileRef, meter: &Meter) -> Result<String> {
+        let text = match self.answer(call, meter).await? {
+            Answer::Text(text) => text,
+            Answer::Elsewhere(location) => self.signed(&location, meter).await?,
+        };
+        file.check(text.as_bytes())?;
+        Ok(text)
+    }
+
+    /// Fetches a signed address, without the key. Its query is a credential too:
+    /// no message shows it.
+    async fn signed(&self, location: &str, meter: &Meter) -> Result<String> {
+        let unavailable = |what: String| Error::new(Kind::Unavailable, format!("the file's signed address: {what}"));
+        let url = reqwest::Url::parse(location).map_err(|e| unavailable(format!("not a URL: {e}")))?;
+        if !is_private(&url) {
+            return Err(Error::contract(
+                "the file's signed address is plain http, and the file would be readable on its way",
+            ));
+        }
+        let host = url.host_str().unwrap_or_default().to_string();
+        let response = self.http.get(url).send().await.map_err(|_| unavailable(format!("{host} did not answer")))?;
+        let status = response.status();
+        if !status.is_success() {
+            return Err(unavailable(format!("{host} answered {}", status.as_u16())));
+        }
+        let bytes = body(response).await.map_err(|_| unavailable(format!("{host} sent half of it, or too much")))?;
+        meter.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        String::from_utf8(bytes)
+            .map_err(|e| Error::contract(format!("the file is not UTF-8 at byte {}", e.utf8_error().valid_up_to())))
+    }
+}
+
+fn text(record: &str, pointer: &Pointer) -> Option<String> {
+    let value = json::pointer(record, &pointer.0).ok().flatten()?;
+    match json::Kind::of(value) {
+        json::Kind::String => json::unescape(json::inner(value)).map(|t| t.into_owned()),
+        json::Kind::Number => Some(value.to_string()),
+        _ => None,
+    }
+}
