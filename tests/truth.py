@@ -10,6 +10,7 @@ A line of truth is {"parents": {"projects.id": ...}, "enclosing": {...}, "record
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import pathlib
 import re
@@ -186,9 +187,10 @@ def namer(column: dict) -> str | None:
     return column.get("named_by") or (found and found[1])
 
 
-def ignored(table: dict) -> list[str]:
+@functools.cache
+def ignored(surface: str, table: str) -> list[str]:
     """Members that the table file knows and does not keep."""
-    path = SCHEMAS / table["surface"] / f"{table['name']}.toml"
+    path = SCHEMAS / surface / f"{table}.toml"
     return tomllib.loads(path.read_text()).get("ignore", []) if path.exists() else []
 
 
@@ -209,7 +211,7 @@ def row_of(table: dict, line: dict) -> dict:
             covered = None
         if covered is not None:
             drop(rest, covered)
-    for pointer in ignored(table):
+    for pointer in ignored(table["surface"], table["name"]):
         if not pointer.startswith(".."):
             drop(rest, steps(pointer))
     row["_extra"] = canonical_json(redact(rest)) if rest else None

@@ -4,6 +4,7 @@
 //! table are read at the same time and committed in order: the settled cursor
 //! never passes a window that is not durable. State is saved after each commit.
 
+mod files;
 mod read;
 mod refusal;
 mod sink;

@@ -1,6 +1,5 @@
 //! Draining lists into sinks: every page of every unit, and what happens when one says no.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -8,16 +7,16 @@ use chrono::{DateTime, Utc};
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 
-use super::Run;
 use super::refusal::{Instead, instead};
 use super::sink::Sink;
 use super::units::{Step, Unit, parents, steps};
+use super::{Run, files};
 use crate::error::{Error, Kind, Result};
-use crate::fetch::{Call, FileRef, List, Meter, plain};
+use crate::fetch::{Call, FileRef, List, plain};
 use crate::lake::{ParentFate, Parents};
 use crate::plan::Window;
 use crate::report::Track;
-use crate::schema::{Files, Pointer, Table};
+use crate::schema::Table;
 
 /// Lists of one table that are read at the same time; the rate budget decides how many really are.
 const LISTS: usize = 64;
@@ -34,9 +33,9 @@ pub(crate) struct Drained {
 }
 
 /// What the reading of many lists tells, in the order in which it happens.
-enum Event {
+pub(super) enum Event {
     Page(Arc<Unit>, String),
-    File(Arc<Unit>, FileRef, String),
+    File(Arc<Unit>, Box<FileRef>, String),
     /// With the time that the cursor must not pass; none when the source has forgotten the file.
     FileFailed(Option<DateTime<Utc>>, Error),
     End(Arc<Unit>),
@@ -305,70 +304,10 @@ async fn events<'a>(
         let events = list_events(table, Arc::clone(&unit), list);
         Ok(match &table.files {
             None => events.boxed(),
-            Some(files) => file_events(files, table.request.rows.first(), Arc::clone(&track.meter), events.boxed()),
+            Some(files) => files::events(files, table.request.rows.first(), Arc::clone(&track.meter), events.boxed()),
         })
     });
     Ok(lists.try_flatten_unordered(LISTS).boxed())
-}
-
-/// Downloads of one list that are under way at the same time.
-const DOWNLOADS: usize = 4;
-
-/// Each page of a list of files becomes its files. One that comes twice is taken once.
-fn file_events<'a>(
-    files: &'a Files,
-    rows: Option<&'a Pointer>,
-    meter: Arc<Meter>,
-    pages: BoxStream<'a, Result<Event>>,
-) -> BoxStream<'a, Result<Event>> {
-    let mut seen = HashSet::new();
-    let expanded = pages.map_ok(move |event| {
-        let steps: Vec<std::result::Result<(Arc<Unit>, FileRef), Event>> = match event {
-            Event::Page(unit, text) => match refs(files, rows, &unit, &text) {
-                Ok(refs) => {
-                    refs.into_iter().filter(|f| seen.insert(f.id.clone())).map(|f| Ok((Arc::clone(&unit), f))).collect()
-                }
-                Err(error) => vec![Err(Event::Failed(unit, error))],
-            },
-            other => vec![Err(other)],
-        };
-        stream::iter(steps.into_iter().map(Ok::<_, Error>))
-    });
-    let events = expanded.try_flatten().map(move |step| {
-        let meter = Arc::clone(&meter);
-        async move {
-            Ok(match step? {
-                Err(event) => event,
-                Ok((unit, file)) => match unit.client.download(&file, &meter).await {
-                    Ok(text) => Event::File(unit, file, text),
-                    Err(error) => file_failed(&file, error),
-                },
-            })
-        }
-    });
-    events.buffered(DOWNLOADS).boxed()
-}
-
-/// What the source has forgotten cannot be asked for again: only that does not hold the cursor.
-fn file_failed(file: &FileRef, error: Error) -> Event {
-    let gone = matches!(error.kind, Kind::NotThere | Kind::Retired);
-    let time = DateTime::parse_from_rfc3339(&file.time).map_or(DateTime::UNIX_EPOCH, |t| t.to_utc());
-    let error = error.at(format!("file {}", plain(&file.id)));
-    match gone {
-        true => {
-            Event::FileFailed(None, error.hint("the source keeps log files for 30 days; what was in this one is lost"))
-        }
-        false => Event::FileFailed(Some(time), error),
-    }
-}
-
-fn refs(files: &Files, rows: Option<&Pointer>, unit: &Unit, page: &str) -> Result<Vec<FileRef>> {
-    let record = |text: &str| FileRef::read(files, text, |name| unit.value(name));
-    crate::decode::json::records(page, rows)
-        .map_err(|e| Error::contract(e.to_string()))?
-        .into_iter()
-        .map(record)
-        .collect()
 }
 
 /// A list's pages, then its end; an absent singleton is a list without rows.
