@@ -14,6 +14,7 @@ mod simulator;
 mod sync;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, Utc};
 use clap::Parser;
@@ -32,7 +33,12 @@ fn main() -> ExitCode {
     let now = Utc::now().trunc_subsecs(6);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let outcome = match runtime {
-        Ok(runtime) => runtime.block_on(command(cli.command, now)),
+        Ok(runtime) => {
+            let outcome = runtime.block_on(command(cli.command, now));
+            // A thread that waits for standard input would be waited for in turn.
+            runtime.shutdown_timeout(Duration::from_secs(1));
+            outcome
+        }
         Err(e) => Err(Error::usage(format!("no threads could be started: {e}"))),
     };
     match outcome {

@@ -99,6 +99,11 @@ impl Asker {
         self.surface == table.surface && table.key_names().all(|name| self.values.iter().any(|(n, _)| n == name))
     }
 
+    /// Whether both stand for the same: one project's key knows nothing of another one's parents.
+    fn agrees(&self, other: &Asker) -> bool {
+        other.values.iter().all(|(name, value)| self.values.iter().all(|(n, v)| n != name || v == value))
+    }
+
     async fn all(&self, catalog: &Catalog, chosen: &[String], askers: &[Asker]) -> Vec<Finding> {
         let own = |name: &&String| catalog.get(name).is_some_and(|t| self.can_ask(t));
         let tables: Vec<Arc<Table>> = chosen.iter().filter(own).filter_map(|name| catalog.get(name).cloned()).collect();
@@ -155,7 +160,7 @@ impl Asker {
         let mut bound: BTreeMap<String, String> = self.values.iter().cloned().collect();
         let Some(parent) = &table.parent else { return Ok(Some(bound)) };
         let Some(of) = catalog.get(&parent.table) else { return Ok(None) };
-        for asker in askers.iter().filter(|a| a.can_ask(of)) {
+        for asker in askers.iter().filter(|a| a.can_ask(of) && self.agrees(a)) {
             let Some(values) = Box::pin(asker.parent_values(catalog, of, askers)).await? else { continue };
             let mut request = Table::clone(of);
             // Archived parents refuse questions about their children.

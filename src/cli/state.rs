@@ -61,10 +61,11 @@ async fn reset(patterns: &[String], of: &StateOf) -> Result<()> {
             });
         }
     }
-    let before = state.tables.len();
-    state.tables.retain(|name, _| !patterns.iter().any(|p| glob(p, name)));
+    let of = |name: &String| patterns.iter().any(|p| glob(p, name));
+    let forgotten: Vec<String> = state.tables.keys().filter(|name| of(name)).cloned().collect();
+    state.tables.retain(|name, _| !of(name));
     file.save(&state).await?;
     lease.release().await;
-    eprintln!("{} tables forgotten: the next sync reads their whole history again", before - state.tables.len());
+    eprintln!("forgotten: {}; the next sync reads their whole history again", forgotten.join(", "));
     Ok(())
 }

@@ -79,6 +79,11 @@ impl<'a> Scanner<'a> {
         self.at
     }
 
+    /// The text from an earlier position up to here.
+    pub(crate) fn since(&self, start: usize) -> &'a str {
+        &self.text[start..self.at]
+    }
+
     fn bytes(&self) -> &'a [u8] {
         self.text.as_bytes()
     }

@@ -158,8 +158,13 @@ impl Decoder {
         }
         let mut row = Row { values: outer.values.clone(), spares: outer.spares.clone(), position: outer.position };
         let mut rows = None;
-        let own = row.spares.len();
+        let (own, start) = (row.spares.len(), scanner.position());
         fill(scanner, node, &mut Vec::new(), &mut row, &mut rows).map_err(malformed)?;
+        if !node.columns.is_empty() {
+            // A column that takes the record whole covers all its members.
+            row.spares.truncate(own);
+            node.columns.iter().for_each(|column| row.values[*column] = Some(scanner.since(start)));
+        }
         let depth = self.table.record_rows.len() - inner.len();
         let Some(pointer) = self.table.record_rows.get(depth) else {
             return self.push(row, work);
@@ -297,14 +302,17 @@ fn fill<'a>(
             continue;
         };
         if !known.members.is_empty() && scanner.peek()? == b'{' {
-            let mut inside = scanner.clone();
+            let own = row.spares.len();
+            let start = scanner.position();
             path.push(name);
-            fill(&mut inside, known, path, row, rows)?;
+            fill(scanner, known, path, row, rows)?;
             path.pop();
-            if known.columns.is_empty() {
-                *scanner = inside;
-                continue;
+            if !known.columns.is_empty() {
+                // Kept whole by a column, so nothing inside is spare.
+                row.spares.truncate(own);
+                note(known, path, name, scanner.since(start), row);
             }
+            continue;
         }
         let value = scanner.value()?;
         if known.rows {

@@ -1,6 +1,6 @@
 //! The table that a person reads at the end of a run, and small text tables in general.
 
-use super::{RunReport, TableReport};
+use super::{Failure, RunReport, TableReport};
 
 /// A number with thin groups of three: `1,234,567`.
 pub(crate) fn grouped(number: u64) -> String {
@@ -58,6 +58,7 @@ pub(crate) fn summary(report: &RunReport) -> String {
     };
     let rows: Vec<Vec<String>> = report.tables.iter().map(|(name, t)| cells(name, t)).collect();
     let mut text = text_table(&head, &rows, &right);
+    errors(report, &mut text);
     for (name, table) in &report.tables {
         attention(name, table, &mut text);
     }
@@ -66,16 +67,39 @@ pub(crate) fn summary(report: &RunReport) -> String {
     text
 }
 
+/// What ended tables. One reason is often that of many: it is said once, with all their names.
+fn errors(report: &RunReport, text: &mut String) {
+    let mut reasons: Vec<(&TableReport, &Failure, Vec<&str>)> = Vec::new();
+    for (name, table) in &report.tables {
+        let Some(error) = &table.error else { continue };
+        let same = |(t, e, _): &&mut (&TableReport, &Failure, Vec<&str>)| {
+            t.status == table.status
+                && (e.message == error.message || (e.kind != "storage" && e.cure == error.cure && t.status != "failed"))
+        };
+        match reasons.iter_mut().find(same) {
+            Some((_, _, names)) => names.push(name),
+            None => reasons.push((table, error, vec![name])),
+        }
+    }
+    for (table, error, names) in reasons {
+        let word = if table.status == "failed" { "error" } else { table.status.as_str() };
+        match names.as_slice() {
+            [name] => text.push_str(&format!("\n{word}: {name} {}{}\n", error.message, hint(&error.cure))),
+            _ => text.push_str(&format!("\n{word}: {}\n  {}{}\n", names.join(", "), error.message, hint(&error.cure))),
+        }
+    }
+}
+
+fn hint(cure: &Option<String>) -> String {
+    cure.as_ref().map(|c| format!("\n  hint: {c}")).unwrap_or_default()
+}
+
+/// What was left out of a table, and what is odd in it.
 fn attention(name: &str, table: &TableReport, text: &mut String) {
     /// More of a kind are in the run report.
     const SHOWN: usize = 5;
-    let cure = |cure: &Option<String>| cure.as_ref().map(|c| format!("\n  hint: {c}")).unwrap_or_default();
-    if let Some(error) = &table.error {
-        let word = if table.status == "failed" { "error" } else { table.status.as_str() };
-        text.push_str(&format!("\n{word}: {}{}\n", error.message, cure(&error.cure)));
-    }
     for skipped in table.skipped.iter().take(SHOWN) {
-        text.push_str(&format!("\nskipped: {name} {}: {}{}\n", skipped.parent, skipped.reason, cure(&skipped.cure)));
+        text.push_str(&format!("\nskipped: {name} {}: {}{}\n", skipped.parent, skipped.reason, hint(&skipped.cure)));
     }
     for warning in table.warnings.iter().take(SHOWN) {
         text.push_str(&format!("\nwarning: {name} {warning}\n"));

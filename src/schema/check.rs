@@ -406,7 +406,11 @@ fn parent(origin: &Source, path: &Template, all: &BTreeMap<String, Source>) -> R
             });
         };
         if !source.file.columns.iter().any(|(c, _)| c.get_ref() == column) {
-            return Err(origin.error(span.clone(), format!("`{table}` has no column `{column}`")));
+            let error = origin.error(span.clone(), format!("`{table}` has no column `{column}`"));
+            return Err(match nearest(column, source.file.columns.iter().map(|(c, _)| c.get_ref().as_str())) {
+                Some(near) => error.hint(format!("did you mean `{near}`?")),
+                None => error,
+            });
         }
         named.push((name, table, column));
     }

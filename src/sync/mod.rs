@@ -22,7 +22,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::error::{Error, Kind, Result};
 use crate::lake::{Lake, State, StateFile};
-use crate::plan::{self, Wish};
+use crate::plan::{self, Window, Wish};
 use crate::report::Track;
 use crate::schema::{Catalog, Surface, Table};
 use sink::Sink;
@@ -108,7 +108,8 @@ async fn guarded(run: &Arc<Run>, table: &Arc<Table>, failed_parent: Option<Strin
         (Some(text), _) => Err(Error::new(Kind::Retired, text.clone())),
         (None, Some(parent)) => {
             let error = Error::new(Kind::Unavailable, format!("its parent table {parent} could not be read"));
-            tracks.iter().for_each(|t| t.end("skipped", Some(&error.clone().hint(format!("see {parent}")))));
+            let error = error.hint(format!("see what is said of {parent}"));
+            tracks.iter().for_each(|t| t.end("skipped", Some(&error)));
             return false;
         }
         (None, None) => tokio::select! {
@@ -119,7 +120,6 @@ async fn guarded(run: &Arc<Run>, table: &Arc<Table>, failed_parent: Option<Strin
     match outcome {
         Ok(()) => tracks.iter().for_each(|t| t.end("ok", None)),
         Err(error) => {
-            let error = error.at(table.name.clone());
             tracing::debug!(table = %table.name, %error, "ended");
             let status = match error.kind {
                 Kind::WrongKey | Kind::Forbidden | Kind::NotThere | Kind::Retired | Kind::Interrupted => {
@@ -155,15 +155,24 @@ async fn sync(run: &Arc<Run>, table: &Arc<Table>) -> Result<()> {
     }
     let settled = run.state.lock().await.settled(&table.name);
     let windows = plan::windows(slices, table.policy, settled, run.now, run.wish);
+    let newest = windows.last().copied();
     // Each in a task of its own, so that the others go on while one is committed.
     let read = |window| AbortOnDropHandle::new(tokio::spawn(read::window(Arc::clone(run), tables.clone(), window)));
     let mut reads = stream::iter(windows).map(read).buffered(WINDOWS);
     while let Some(read) = reads.next().await {
         let pieces = read.map_err(|_| Error::new(Kind::Interrupted, "interrupted"))??;
         for (window, drained) in pieces {
-            let window = drained.hold.map_or(window, |hold| plan::Window { end: window.end.min(hold), ..window });
+            let settles = drained.hold.map_or(window, |hold| Window { end: window.end.min(hold), ..window });
             commit(run, drained, &tables, &existing).await?;
-            checkpoint(run, &tables, |settled| plan::advance(settled, window, table.policy)).await?;
+            checkpoint(run, &tables, |settled| plan::advance(settled, settles, table.policy)).await?;
+        }
+    }
+    for (table, existing) in tables.iter().zip(&existing) {
+        let track = run.track(table);
+        if existing.is_empty() && track.report().objects.is_empty() {
+            let mut sink = Sink::new(&run.lake, table, newest, run.micros());
+            sink.empty().await?;
+            track.wrote(&sink.commit(None).await?);
         }
     }
     Ok(())

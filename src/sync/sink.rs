@@ -101,26 +101,24 @@ impl Sink {
         })
     }
 
-    /// Hands on the last rows, and opens the slices that must be written although nothing came.
-    ///
-    /// `existing` are the days that have an object: a replaced day without rows
-    /// becomes an empty object. The newest day is always written, so that a
-    /// table without any row still has its columns in the lake.
+    /// Hands on the last rows, and opens the slices that must be written although
+    /// nothing came: a whole table's, and each replaced day that has an object.
     pub(super) async fn drained(&mut self, existing: &BTreeSet<NaiveDate>) -> Result<()> {
         self.flush().await?;
         let Some(window) = self.window else {
             self.slice(None).await?;
             return Ok(());
         };
-        let newest = window.days().last();
-        for day in window.days() {
-            let restated = self.table.policy == Policy::Replace && existing.contains(&day);
-            let first = existing.is_empty() && self.slices.is_empty();
-            if restated || (Some(day) == newest && (first || self.table.policy == Policy::Replace)) {
-                self.slice(Some(day)).await?;
-            }
+        for day in window.days().filter(|d| self.table.policy == Policy::Replace && existing.contains(d)) {
+            self.slice(Some(day)).await?;
         }
         Ok(())
+    }
+
+    /// An object without rows, so that a table of which nothing is known yet has its columns in the lake.
+    pub(super) async fn empty(&mut self) -> Result<()> {
+        let newest = self.window.and_then(|w| w.days().last());
+        self.slice(newest).await.map(|_| ())
     }
 
     /// Lets every slice appear, oldest first.
