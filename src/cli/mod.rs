@@ -15,10 +15,7 @@ use crate::error::Kind;
 /// Pulls an organization's own OpenAI data incrementally into partitioned Parquet
 #[derive(Debug, Parser)]
 #[command(name = "openai-elt", version, disable_help_subcommand = true, max_term_width = 100)]
-#[command(
-    after_help = "Keys come from the environment: OPENAI_ADMIN_KEY, or OPENAI_ADMIN_KEY_FILE naming a file that holds it.\n\
-Exit codes: 0 all tables synced, 1 usage or configuration, 2 some tables failed, 3 nothing could be synced, 4 integrity in doubt."
-)]
+#[command(after_help = VARIABLES)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -28,11 +25,28 @@ pub(crate) struct Cli {
     pub(crate) log: Level,
 }
 
+const VARIABLES: &str = "\
+Environment (each also as NAME_FILE, a file that holds the value; a flag never takes a key):
+  OPENAI_ADMIN_KEY        Admin key of the organization
+  OPENAI_PROJECT_KEYS     proj_a=sk-...,proj_b=sk-...
+  CODEX_ANALYTICS_KEY     workspace Admin key for Codex analytics
+  CHATGPT_COMPLIANCE_KEY  key with compliance scopes
+  CHATGPT_WORKSPACE_IDS   workspaces of the two above, with commas between
+  OPENAI_ORGANIZATION_ID  org-..., for the organization's log files
+  OPENAI_BASE_URL         [default: https://api.openai.com/v1]
+  CHATGPT_BASE_URL        [default: https://api.chatgpt.com/v1]
+  AWS_*, GOOGLE_*, AZURE_*  credentials of an object store
+
+Exit codes: 0 all tables synced, 1 usage or configuration, 2 some tables failed,
+3 nothing could be synced, 4 integrity in doubt";
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Read what is new and rewrite the slices that it touches
+    #[command(after_help = VARIABLES)]
     Sync(Sync),
     /// Try each key, each table and the destination, and say what to do about each no
+    #[command(after_help = VARIABLES)]
     Check(Check),
     /// List the tables, with their columns
     Tables(Tables),

@@ -109,7 +109,8 @@ impl Sink {
             self.slice(None).await?;
             return Ok(());
         };
-        for day in window.days().filter(|d| self.table.policy == Policy::Replace && existing.contains(d)) {
+        let replaced = self.table.policy == Policy::Replace;
+        for day in window.days().filter(|day| replaced && existing.contains(day)) {
             self.slice(Some(day)).await?;
         }
         Ok(())
