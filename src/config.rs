@@ -19,6 +19,9 @@ use crate::secret::Secret;
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct File {
+    /// Where it was read, for messages.
+    #[serde(skip)]
+    path: String,
     pub(crate) dest: Option<String>,
     pub(crate) state: Option<String>,
     pub(crate) concurrency: Option<usize>,
@@ -75,13 +78,15 @@ impl File {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound && !must => return Ok(File::default()),
             Err(e) => return Err(Error::usage(format!("--config {}: {e}", path.display()))),
         };
-        toml::from_str(&text).map_err(|e| {
+        let mut file: File = toml::from_str(&text).map_err(|e| {
             let error = Error::usage(caret(&path.display().to_string(), &text, e.span(), e.message()));
             match suggestion(e.message()) {
                 Some(near) => error.hint(format!("did you mean `{near}`?")),
                 None => error.hint("docs/configuration.md describes every key"),
             }
-        })
+        })?;
+        file.path = path.display().to_string();
+        Ok(file)
     }
 
     pub(crate) fn retry(&self) -> Result<Retry> {
@@ -89,7 +94,8 @@ impl File {
             let millis = text.strip_suffix("ms").and_then(|n| n.parse().ok()).map(Duration::from_millis);
             let seconds = || duration_seconds(text).ok().and_then(|s| u64::try_from(s).ok()).map(Duration::from_secs);
             millis.or_else(seconds).ok_or_else(|| {
-                Error::usage(format!("[http] {name} = {text:?} is not a duration")).hint("such as \"90s\" or \"500ms\"")
+                Error::usage(format!("{}: [http] {name} = {text:?} is not a duration", self.path))
+                    .hint("such as \"90s\" or \"500ms\"")
             })
         };
         Ok(Retry {
@@ -103,9 +109,10 @@ impl File {
     pub(crate) fn apply(&self, catalog: &mut Catalog) -> Result<()> {
         for (name, options) in &self.tables {
             let Some(table) = catalog.get(name) else {
-                return Err(catalog.unknown(name).at(format!("[tables.{name}]")));
+                return Err(catalog.unknown(name).at(format!("{}: [tables.{name}]", self.path)));
             };
-            let table = options.apply(Table::clone(table)).map_err(|e| e.at(format!("[tables.{name}]")))?;
+            let place = |e: Error| e.at(format!("{}: [tables.{name}]", self.path));
+            let table = options.apply(Table::clone(table)).map_err(place)?;
             catalog.replace(table);
         }
         Ok(())

@@ -2,6 +2,7 @@
 
 mod cli;
 mod config;
+mod console;
 mod decode;
 mod error;
 mod fetch;
@@ -66,11 +67,10 @@ fn misused(e: &clap::Error) -> ExitCode {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the last word of a failed command")]
 fn failed(error: &Error) -> ExitCode {
-    eprintln!("error: {error}");
+    console::tell(&format!("error: {error}"));
     if let Some(cure) = error.cure() {
-        eprintln!("  hint: {cure}");
+        console::tell(&format!("  hint: {cure}"));
     }
     ExitCode::from(Exit::of(error.kind) as u8)
 }

@@ -78,10 +78,9 @@ def command(*arguments, env: dict[str, str] | None = None, code: int | set[int] 
 
 def secrets_of(environment: dict[str, str]) -> list[str]:
     """The values of the key variables of an environment."""
-    values = [value for name, value in environment.items() if name.endswith("_KEY") and value]
-    for pair in environment.get("OPENAI_PROJECT_KEYS", "").split(","):
-        values.append(pair.partition("=")[2] or pair)
-    return [value for value in values if value]
+    values = [value for name, value in environment.items() if name.endswith("_KEY")]
+    values += [pair.partition("=")[2] or pair for pair in environment.get("OPENAI_PROJECT_KEYS", "").split(",")]
+    return [value for value in values if value.startswith("sk-")]
 
 
 def fetch(url: str, method: str = "GET", body=None) -> bytes:

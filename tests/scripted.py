@@ -60,10 +60,10 @@ def page(*items: dict, more: bool = False, last_id: str | None = None) -> Answer
     })
 
 
-def user(name: str, **more) -> dict:
+def user(id: str, **more) -> dict:
     """A record of /organization/users."""
     return {
-        "object": "organization.user", "id": name, "name": name, "email": f"{name}@example.com", "role": "reader",
+        "object": "organization.user", "id": id, "name": f"The {id}", "email": f"{id}@example.com", "role": "reader",
         "added_at": 1_700_000_000, **more,
     }
 

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::{Exit, Format};
 use crate::config::{self, Selection};
+use crate::console::data;
 use crate::error::{Error, Kind, Result};
 use crate::fetch::{Call, Client, Meter, cure::cure};
 use crate::lake::Lake;
@@ -217,15 +218,15 @@ async fn destination(dest: &str) -> Finding {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the findings are the output")]
 fn print(findings: &[Finding], format: Format) -> Result<()> {
     if format == Format::Json {
-        println!("{}", serde_json::to_string_pretty(findings).map_err(|e| Error::usage(e.to_string()))?);
+        let text = serde_json::to_string_pretty(findings).map_err(|e| Error::usage(e.to_string()))?;
+        data(&(text + "\n"));
         return Ok(());
     }
     let rows: Vec<Vec<String>> =
         findings.iter().map(|f| vec![f.name.clone(), f.surface.to_string(), f.status.to_string()]).collect();
-    print!("{}", text_table(&["what", "surface", "status"], &rows, &[false; 3]));
+    data(&text_table(&["what", "surface", "status"], &rows, &[false; 3]));
     // One cure is often that of many tables: say it once, with all their names.
     let mut cures: BTreeMap<(&str, &str), Vec<&Finding>> = BTreeMap::new();
     for finding in findings.iter().filter(|f| f.is_bad()) {
@@ -233,7 +234,7 @@ fn print(findings: &[Finding], format: Format) -> Result<()> {
     }
     for ((status, cure), of) in cures {
         let names: Vec<&str> = of.iter().map(|f| f.name.as_str()).collect();
-        println!("\n{status}: {}\n  {}\n  hint: {cure}", names.join(", "), of[0].detail);
+        data(&format!("\n{status}: {}\n  {}\n  hint: {cure}\n", names.join(", "), of[0].detail));
     }
     Ok(())
 }

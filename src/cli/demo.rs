@@ -14,6 +14,7 @@ use tokio::io::AsyncReadExt;
 use super::sync::{Plan, exit_of, perform};
 use super::{Exit, Format};
 use crate::config::Access;
+use crate::console::{data, tell};
 use crate::error::{Error, Result};
 use crate::fetch::Retry;
 use crate::plan::Wish;
@@ -58,7 +59,6 @@ fn options(args: &super::Demo, now: DateTime<Utc>) -> Options {
 }
 
 /// Serves until standard input closes or a signal comes; says where in one line of JSON.
-#[expect(clippy::print_stdout, reason = "the addresses are the output")]
 async fn serve(simulator: &Simulator) -> Result<Exit> {
     use tokio::signal::unix::{SignalKind, signal};
     let about = json!({
@@ -67,7 +67,7 @@ async fn serve(simulator: &Simulator) -> Result<Exit> {
         "admin_key": simulator.admin_key(),
         "project_keys": simulator.project_keys().into_iter().collect::<std::collections::BTreeMap<_, _>>(),
     });
-    println!("{about}");
+    data(&format!("{about}\n"));
     let mut term = signal(SignalKind::terminate()).map_err(|e| Error::usage(e.to_string()))?;
     let mut input = tokio::io::stdin();
     let mut buffer = [0_u8; 256];
@@ -81,23 +81,22 @@ async fn serve(simulator: &Simulator) -> Result<Exit> {
     Ok(Exit::Good)
 }
 
-#[expect(clippy::print_stderr, reason = "tells the story")]
 async fn show(simulator: &Simulator, out: &Path, now: DateTime<Utc>) -> Result<Exit> {
-    eprintln!("a simulated organization is served at {}", simulator.base_url());
-    eprintln!("\n1. first sync into {}\n", out.display());
+    tell(&format!("a simulated organization is served at {}", simulator.base_url()));
+    tell(&format!("\n1. first sync into {}\n", out.display()));
     let first = sync(simulator, out, now).await?;
     super::sync::show(&first, Format::Text);
-    eprintln!("\n2. a day goes by in the organization\n");
+    tell("\n2. a day goes by in the organization\n");
     for change in simulator.mutate() {
-        eprintln!("   {change}");
+        tell(&format!("   {change}"));
     }
-    eprintln!("\n3. second sync: only what is new, and what is restated\n");
+    tell("\n3. second sync: only what is new, and what is restated\n");
     // A later moment than the first one's, however fast the machine is.
     tokio::time::sleep(Duration::from_millis(5)).await;
     let second = sync(simulator, out, Utc::now()).await?;
     super::sync::show(&second, Format::Text);
-    eprintln!("{}", story(&first, &second));
-    eprintln!("{}", next(out));
+    tell(&story(&first, &second));
+    tell(&next(out));
     let exits = [exit_of(&first), exit_of(&second)];
     Ok(exits.into_iter().find(|e| *e != Exit::Good).unwrap_or(Exit::Good))
 }
@@ -127,7 +126,7 @@ async fn sync(simulator: &Simulator, out: &Path, now: DateTime<Utc>) -> Result<R
         wish: Wish::default(),
         strict: false,
     };
-    perform(plan, now, true).await
+    perform(plan, now).await
 }
 
 /// What the second sync did differently.

@@ -7,12 +7,12 @@ use tokio_util::sync::CancellationToken;
 use super::sync::destination;
 use super::{Exit, StateAction, StateOf};
 use crate::config::File;
+use crate::console::{data, tell};
 use crate::error::{Error, Result, nearest};
 use crate::lake::{Lake, Lease, StateFile};
 use crate::report::text_table;
 use crate::schema::glob;
 
-#[expect(clippy::print_stdout, reason = "the state is the output")]
 pub(crate) async fn command(args: &super::State) -> Result<Exit> {
     match &args.action {
         StateAction::Show(of) => {
@@ -23,11 +23,11 @@ pub(crate) async fn command(args: &super::State) -> Result<Exit> {
                 .iter()
                 .map(|(name, t)| vec![name.clone(), t.settled.format("%Y-%m-%d %H:%M:%S UTC").to_string()])
                 .collect();
-            print!("{}", text_table(&["table", "settled"], &rows, &[false, false]));
+            data(&text_table(&["table", "settled"], &rows, &[false, false]));
         }
         StateAction::Export(of) => {
             let (_, file) = open(of)?;
-            print!("{}", file.load().await?.text());
+            data(&file.load().await?.text());
         }
         StateAction::Reset { tables, of } => reset(tables, of).await?,
     }
@@ -47,7 +47,6 @@ fn open(of: &StateOf) -> Result<(Arc<Lake>, StateFile)> {
     Ok((lake, file))
 }
 
-#[expect(clippy::print_stderr, reason = "says what was done")]
 async fn reset(patterns: &[String], of: &StateOf) -> Result<()> {
     let (lake, file) = open(of)?;
     let lease = Lease::take(&lake, "state reset", &CancellationToken::new()).await?;
@@ -66,6 +65,6 @@ async fn reset(patterns: &[String], of: &StateOf) -> Result<()> {
     state.tables.retain(|name, _| !of(name));
     file.save(&state).await?;
     lease.release().await;
-    eprintln!("forgotten: {}; the next sync reads their whole history again", forgotten.join(", "));
+    tell(&format!("forgotten: {}; the next sync reads their whole history again", forgotten.join(", ")));
     Ok(())
 }

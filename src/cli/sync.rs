@@ -11,12 +11,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Common, Exit, Format};
 use crate::config::{self, Access, File, Selection};
+use crate::console::{data, tell};
 use crate::error::{Error, Result};
 use crate::fetch::Client;
 use crate::fetch::Retry;
 use crate::lake::{Lake, Lease, State, StateFile};
 use crate::plan::{self, Wish};
-use crate::report::{Progress, RunReport, Track, summary};
+use crate::report::{Progress, RunReport, Track, attention, summary};
 use crate::schema::{Catalog, Surface};
 use crate::sync::{Run, Source};
 
@@ -105,25 +106,27 @@ pub(crate) async fn command(args: &super::Sync, now: DateTime<Utc>) -> Result<Ex
     if args.dry_run {
         return dry_run(&plan, now).await;
     }
-    let report = perform(plan, now, args.format == Format::Text).await?;
+    let report = perform(plan, now).await?;
     show(&report, args.format);
     Ok(exit_of(&report))
 }
 
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "the end of the run is told here")]
 pub(crate) fn show(report: &RunReport, format: Format) {
     match format {
-        Format::Text => eprint!("{}", summary(report)),
+        Format::Text => tell(&summary(report)),
         Format::Json => match serde_json::to_string_pretty(report) {
-            Ok(text) => println!("{text}"),
-            Err(e) => eprintln!("error: the report could not be written: {e}"),
+            Ok(text) => {
+                data(&(text + "\n"));
+                tell(&attention(report));
+            }
+            Err(e) => tell(&format!("error: the report could not be written: {e}")),
         },
     }
 }
 
 /// Runs the plan to its end. Errors before the first request are errors here;
 /// after it they are part of the report.
-pub(crate) async fn perform(plan: Plan, now: DateTime<Utc>, loud: bool) -> Result<RunReport> {
+pub(crate) async fn perform(plan: Plan, now: DateTime<Utc>) -> Result<RunReport> {
     let run_id = run_id(now);
     let lake = Arc::new(Lake::open(&plan.dest)?);
     let state_file = StateFile::open(&lake, plan.state.as_deref())?;
@@ -136,7 +139,7 @@ pub(crate) async fn perform(plan: Plan, now: DateTime<Utc>, loud: bool) -> Resul
         plan.chosen.iter().map(|name| (name.clone(), Track::new(name))).collect();
     let sources = plan.sources()?;
     let budgets = sources.values().flatten().map(|s| Arc::clone(s.client.budget())).collect();
-    let progress = Progress::start(tracks.values().cloned().collect(), budgets, loud);
+    let progress = Progress::start(tracks.values().cloned().collect(), budgets);
     let signals = tokio::spawn(stop_on_signal(stop.clone()));
     let run = Arc::new(Run {
         catalog: plan.catalog,
@@ -209,7 +212,6 @@ async fn stop_on_signal(stop: CancellationToken) {
 }
 
 /// What would be asked: no request, no write, no lease.
-#[expect(clippy::print_stdout, reason = "the plan is the output")]
 async fn dry_run(plan: &Plan, now: DateTime<Utc>) -> Result<Exit> {
     let known = plan.dest.contains("://") || Path::new(&plan.dest).is_dir();
     let state = match known || plan.state.is_some() {
@@ -239,7 +241,7 @@ async fn dry_run(plan: &Plan, now: DateTime<Utc>) -> Result<Exit> {
                 )
             }
         };
-        println!("{name:<40} {what}");
+        data(&format!("{name:<40} {what}\n"));
     }
     Ok(Exit::Good)
 }

@@ -6,20 +6,21 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{Exit, ListFormat};
+use crate::console::data;
 use crate::error::{Error, Result};
 use crate::report::text_table;
 use crate::schema::{Catalog, Method, Parameter, Parameters, Surface, Table, glob};
 
-#[expect(clippy::print_stdout, reason = "the catalog is the output")]
 pub(crate) fn command(args: &super::Tables) -> Result<Exit> {
     let (catalog, _) = super::sync::catalog(&args.common)?;
     let tables = chosen(&catalog, &args.names)?;
     match args.format {
-        ListFormat::Text => print!("{}", text(&tables, !args.names.is_empty())),
-        ListFormat::Markdown => print!("{}", markdown(&tables)),
+        ListFormat::Text => data(&text(&tables, !args.names.is_empty())),
+        ListFormat::Markdown => data(&markdown(&tables)),
         ListFormat::Json => {
             let list: Vec<Value> = tables.iter().map(|t| describe(t)).collect();
-            println!("{}", serde_json::to_string_pretty(&list).map_err(|e| Error::usage(e.to_string()))?);
+            let text = serde_json::to_string_pretty(&list).map_err(|e| Error::usage(e.to_string()))?;
+            data(&(text + "\n"));
         }
     }
     Ok(Exit::Good)

@@ -126,6 +126,23 @@ impl Column {
     }
 }
 
+/// Whether a value is one of the column's type; null is none.
+pub(super) fn fits(kind: Type, value: &str) -> bool {
+    match kind {
+        Type::String => match Kind::of(value) {
+            Kind::String => unescape(inner(value)).is_some(),
+            kind => matches!(kind, Kind::Number | Kind::Bool),
+        },
+        Type::Json => Kind::of(value) != Kind::Null,
+        Type::Int => value::int(value).is_some(),
+        Type::Float => value::float(value).is_some(),
+        Type::Bool => value::boolean(value).is_some(),
+        Type::Decimal => value::decimal(value).is_some(),
+        Type::Date => value::date(value).is_some(),
+        Type::Timestamp => value::timestamp(value).is_some(),
+    }
+}
+
 fn option<T>(value: Option<T>, append: impl FnOnce(Option<T>)) -> bool {
     let fits = value.is_some();
     append(value);

@@ -24,7 +24,7 @@ use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 
 use crate::error::{Error, Result};
-use crate::schema::{From, Table};
+use crate::schema::{From, Policy, Table};
 use column::{Column, Fit};
 use extra::Spare;
 use json::{Kind, Malformed, Scanner};
@@ -154,7 +154,7 @@ impl Decoder {
         let Some((node, inner)) = levels.split_first() else { return Ok(()) };
         if scanner.peek().map_err(malformed)? != b'{' {
             let text = scanner.value().map_err(malformed)?;
-            return Err(Error::contract(format!("an object was expected, found {}", found(text))));
+            return Err(unexpected(format!("an object was expected, found {}", found(text))));
         }
         let mut row = Row { values: outer.values.clone(), spares: outer.spares.clone(), position: outer.position };
         let mut rows = None;
@@ -179,12 +179,11 @@ impl Decoder {
         let list = match rows.filter(|list| Kind::of(list) != Kind::Null) {
             Some(list) if Kind::of(list) == Kind::Array => list,
             Some(list) => {
-                return Err(Error::contract(format!("`{pointer}`: a list was expected, found {}", found(list))));
+                return Err(unexpected(format!("`{pointer}`: a list was expected, found {}", found(list))));
             }
             None if depth > 0 && self.table.request.rows_may_be_absent => return Ok(()),
             None => {
-                return Err(Error::contract(format!("the list `{pointer}` is missing"))
-                    .hint("the API's answer is not the documented one; nothing of this table was changed"));
+                return Err(unexpected(format!("the list `{pointer}` is missing")));
             }
         };
         let (mut scanner, mut first, mut index) = (Scanner::new(list), true, 0_usize);
@@ -204,6 +203,7 @@ impl Decoder {
     /// Appends one row.
     fn push(&mut self, mut row: Row<'_>, work: &Work<'_>) -> Result<()> {
         let table = Arc::clone(&self.table);
+        self.identified(&row)?;
         let mut unfit: Vec<(usize, &str)> = Vec::new();
         for (index, column) in table.columns.iter().enumerate() {
             let value = match &column.from {
@@ -264,6 +264,24 @@ impl Decoder {
         }
         self.rows += 1;
         Ok(())
+    }
+
+    /// A row that nothing identifies would take the place of every other such row,
+    /// and the real ones would look deleted. (A replaced day has no such rows: its
+    /// keys are dimensions, and null is one of their values.)
+    fn identified(&self, row: &Row<'_>) -> Result<()> {
+        if self.table.policy == Policy::Replace {
+            return Ok(());
+        }
+        let own = |index: &&usize| matches!(self.table.columns[**index].from, From::Record(_));
+        let mut keys = self.table.key.iter().filter(own).peekable();
+        let Some(first) = keys.peek().map(|index| &self.table.columns[**index]) else { return Ok(()) };
+        let there =
+            |index: &usize| row.values[*index].is_some_and(|v| column::fits(self.table.columns[*index].kind, v));
+        match keys.any(there) {
+            true => Ok(()),
+            false => Err(unexpected(format!("`{}` is missing, which identifies the record", first.name))),
+        }
     }
 
     fn misfit(&mut self, index: usize, value: &str, place: &str) {
@@ -367,6 +385,10 @@ fn path_of(table: &Table, index: usize) -> Vec<Cow<'_, str>> {
     };
     let outer = (*up > 0).then_some(Cow::Borrowed(".."));
     outer.into_iter().chain(pointer.0.iter().map(escaped)).collect()
+}
+
+fn unexpected(what: String) -> Error {
+    Error::contract(what).hint("the API's answer is not the documented one; nothing of this table was changed")
 }
 
 fn malformed(e: Malformed) -> Error {

@@ -46,6 +46,13 @@ pub(crate) struct Lake {
 impl Lake {
     /// Opens a folder or a URL (`s3://`, `gs://`, `az://`). A folder is made when it is not there.
     pub(crate) fn open(dest: &str) -> Result<Lake> {
+        let single = dest.split_once(":/").is_some_and(|(s, rest)| {
+            s.len() > 1 && s.bytes().all(|b| b.is_ascii_alphanumeric()) && !rest.starts_with('/')
+        });
+        if single {
+            return Err(Error::usage(format!("the destination {dest} is neither a folder nor a URL"))
+                .hint("a URL has two slashes after its scheme: s3://bucket/prefix"));
+        }
         match scheme(dest) {
             None => Lake::folder(dest, FilePath::new(dest)),
             Some("file") => Lake::folder(dest, FilePath::new(dest.trim_start_matches("file://"))),

@@ -248,7 +248,7 @@ impl Slice {
         match self.complete(parents).await {
             Ok(bytes) => {
                 self.written.bytes = bytes;
-                Ok(self.written)
+                Ok(std::mem::take(&mut self.written))
             }
             Err(error) => {
                 self.abandon().await;
@@ -273,7 +273,7 @@ impl Slice {
         Ok(writer.bytes_written() as u64)
     }
 
-    /// Takes back what was uploaded so far.
+    /// Takes back what was uploaded so far, and waits until it is.
     pub(crate) async fn abandon(mut self) {
         if let Some(writer) = self.writer.take() {
             let mut sink = writer.into_inner();
@@ -357,6 +357,16 @@ impl Slice {
             ],
         )?;
         filter_record_batch(&old, &BooleanArray::from(stays)).map_err(arrow)
+    }
+}
+
+/// A run that is interrupted drops its slices where they stand: their uploads
+/// are taken back all the same.
+impl Drop for Slice {
+    fn drop(&mut self) {
+        let (Some(writer), Ok(runtime)) = (self.writer.take(), tokio::runtime::Handle::try_current()) else { return };
+        let mut sink = writer.into_inner();
+        runtime.spawn(async move { sink.abort().await });
     }
 }
 

@@ -13,6 +13,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Track, grouped};
+use crate::console::tell;
 use crate::fetch::budget::Budget;
 
 const REDRAW: Duration = Duration::from_millis(120);
@@ -25,11 +26,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// `loud` is false when nothing but errors is wanted.
-    pub(crate) fn start(tracks: Vec<Arc<Track>>, budgets: Vec<Arc<Budget>>, loud: bool) -> Progress {
-        if !loud {
-            return Progress { bar: None, task: None };
-        }
+    pub(crate) fn start(tracks: Vec<Arc<Track>>, budgets: Vec<Arc<Budget>>) -> Progress {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new_spinner();
             bar.set_draw_target(ProgressDrawTarget::stderr());
@@ -86,7 +83,6 @@ fn line(tracks: &[Arc<Track>], budgets: &[Arc<Budget>]) -> String {
     line
 }
 
-#[expect(clippy::print_stderr, reason = "the log is what this is for")]
 async fn log(tracks: &[Arc<Track>], budgets: &[Arc<Budget>]) {
     let mut told = vec![false; tracks.len()];
     let mut last = Instant::now();
@@ -95,12 +91,12 @@ async fn log(tracks: &[Arc<Track>], budgets: &[Arc<Budget>]) {
             if let (false, Some(status)) = (*told, track.ended()) {
                 *told = true;
                 last = Instant::now();
-                eprintln!("{}", ended(track, &status));
+                tell(&ended(track, &status));
             }
         }
         if last.elapsed() > SIGN_OF_LIFE {
             last = Instant::now();
-            eprintln!("{}", line(tracks, budgets));
+            tell(&line(tracks, budgets));
         }
         tokio::time::sleep(REDRAW).await;
     }

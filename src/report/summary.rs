@@ -58,12 +58,19 @@ pub(crate) fn summary(report: &RunReport) -> String {
     };
     let rows: Vec<Vec<String>> = report.tables.iter().map(|(name, t)| cells(name, t)).collect();
     let mut text = text_table(&head, &rows, &right);
-    errors(report, &mut text);
-    for (name, table) in &report.tables {
-        attention(name, table, &mut text);
-    }
+    text.push_str(&attention(report));
     text.push('\n');
     text.push_str(&last_line(report));
+    text
+}
+
+/// What needs somebody: ended tables, what was left out, what is odd. Empty when all is well.
+pub(crate) fn attention(report: &RunReport) -> String {
+    let mut text = String::new();
+    errors(report, &mut text);
+    for (name, table) in &report.tables {
+        oddities(name, table, &mut text);
+    }
     text
 }
 
@@ -95,7 +102,7 @@ fn hint(cure: &Option<String>) -> String {
 }
 
 /// What was left out of a table, and what is odd in it.
-fn attention(name: &str, table: &TableReport, text: &mut String) {
+fn oddities(name: &str, table: &TableReport, text: &mut String) {
     /// More of a kind are in the run report.
     const SHOWN: usize = 5;
     for skipped in table.skipped.iter().take(SHOWN) {
@@ -116,7 +123,7 @@ fn last_line(report: &RunReport) -> String {
     let sum = |f: fn(&TableReport) -> u64| tables.clone().map(f).sum::<u64>();
     let seconds = (report.finished_at - report.started_at).num_milliseconds() as f64 / 1000.0;
     format!(
-        "{good} of {} tables synced to {}: {} rows read, {} written, {} requests in {seconds:.1} s\n",
+        "{good} of {} tables synced to {}: {} rows read, {} written, {} requests in {seconds:.1} s",
         report.tables.len(),
         report.destination,
         grouped(sum(|t| t.rows_read)),
