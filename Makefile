@@ -10,6 +10,7 @@ VENV := .venv
 PYTHON ?= python3
 DENY_VERSION := 0.20.2
 PYTEST ?= -n auto
+CRASH_STRIDE ?= 5
 
 .PHONY: help build demo test test-rust test-outside check fmt clippy deny advisories docs docs-check clean
 
@@ -24,8 +25,8 @@ demo: build ## Build, then read a simulated organization into demo-lake/, twice,
 
 test: test-rust test-outside ## Run all tests: in Rust, and from outside through the binary
 
-test-rust: ## Run the Rust tests only
-	cargo test --locked
+test-rust: ## Run the Rust tests only (CRASH_STRIDE=1 crashes at every operation of the store)
+	CRASH_STRIDE=$(CRASH_STRIDE) cargo test --locked
 
 test-outside: build $(VENV)/ready ## Run the outside tests only (PYTEST="-k name" chooses)
 	OPENAI_ELT_BIN=$(CURDIR)/$(BINARY) $(VENV)/bin/pytest $(PYTEST)

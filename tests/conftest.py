@@ -135,6 +135,10 @@ class Simulator:
     def heal(self) -> None:
         fetch(f"{self.control_url}/faults", "DELETE")
 
+    def behave(self, **how) -> None:
+        """How the API behaves from now on: null_last_id, legacy_group_by, latency_ms, ..."""
+        fetch(f"{self.control_url}/behavior", "POST", how)
+
     def stats(self) -> dict:
         return json.loads(fetch(f"{self.control_url}/stats"))
 

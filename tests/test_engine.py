@@ -36,9 +36,11 @@ def midnight(days_ago: int = 0) -> int:
 
 
 def asked(simulator, path: str) -> list[dict[str, list[str]]]:
-    """The queries sent to a path, each name with all its values."""
+    """The queries sent to a path and answered, each name with all its values."""
     queries = []
     for request in simulator.requests(path):
+        if request["status"] != 200:
+            continue
         query: dict[str, list[str]] = {}
         for name, value in parse_qsl(request["query"] or "", keep_blank_values=True):
             query.setdefault(name.removesuffix("[]"), []).append(value)
@@ -221,6 +223,42 @@ def test_a_killed_run_goes_on_where_it_was(simulator, tmp_path):
     assert_true(dest, simulator, "audit_logs")
 
 
+def test_a_part_of_a_day_does_not_replace_the_day(simulator, tmp_path):
+    """--until may be in the middle of a day; the rows of the whole day are there before and after."""
+    dest = tmp_path / "lake"
+    sync(dest, simulator, "--tables", "costs,usage_completions,audit_logs")
+    noon = datetime.fromtimestamp(midnight(5) + DAY // 2, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    sync(dest, simulator, "--tables", "costs,usage_completions,audit_logs", "--since", day(midnight(7)), "--until", noon)
+    for table in ("costs", "usage_completions", "audit_logs"):
+        assert_true(dest, simulator, table)
+
+
+def test_events_that_the_source_forgot_are_kept(simulator, tmp_path):
+    dest = tmp_path / "lake"
+    sync(dest, simulator, "--tables", "audit_logs")
+    before = bag(lake_rows(dest, spec("audit_logs")))
+    simulator.fault("/organization/audit_logs", status=200, body='{"object":"list","data":[],"has_more":false}')
+    sync(dest, simulator, "--tables", "audit_logs", "--full-refresh")
+    assert bag(lake_rows(dest, spec("audit_logs"))) == before
+
+
+def test_a_day_that_is_empty_now_is_empty(simulator, tmp_path):
+    """`results: []` says that nothing was spent after all."""
+    dest = tmp_path / "lake"
+    sync(dest, simulator, "--tables", "costs")
+    start = midnight(2)
+    buckets = [
+        {"object": "bucket", "start_time": start + offset * DAY, "end_time": start + (offset + 1) * DAY, "results": []}
+        for offset in range(-1, 3)
+    ]
+    body = json.dumps({"object": "page", "data": buckets, "has_more": False, "next_page": None})
+    simulator.fault("/organization/costs", status=200, body=body)
+    sync(dest, simulator, "--tables", "costs")
+    emptied = {day(start + offset * DAY) for offset in range(-1, 3)}
+    for row in lake_rows(dest, spec("costs")):
+        assert day(row["start_time"] // 1_000_000) not in emptied
+
+
 # ---- tables ----------------------------------------------------------------------------------------
 
 
@@ -384,9 +422,9 @@ def test_the_tenant_pass_is_optional(simulator, tmp_path):
 
     with Scripted() as server:
         server.answers["/organization/audit_logs"] = [tenant_is_refused]
-        run = sync(dest, server, "--tables", "audit_logs", "--since", day(midnight(1)))
-        assert run.table("audit_logs")["status"] == "ok"
-        assert "tenant" in json.dumps(run.table("audit_logs")["warnings"])
+        run = sync(dest, server, "--tables", "audit_logs", "--since", day(midnight(1)), code={0, 2})
+        entry = run.table("audit_logs")
+        assert entry["status"] == "ok" and "tenant_only" in json.dumps([entry["warnings"], entry["skipped"]])
     assert [row["id"] for row in lake_rows(dest, spec("audit_logs"))] == ["audit_log-1"]
 
 
@@ -443,9 +481,7 @@ def test_a_look_back_limit_shrinks_the_window_and_is_told(simulators, tmp_path):
     dest = tmp_path / "lake"
     run = sync(dest, simulator, "--tables", "costs,usage_completions")
     for table in ("costs", "usage_completions"):
-        served = [int(query["start_time"][0]) for query, request in
-                  zip(asked(simulator, path_of(table)), simulator.requests(path_of(table))) if request["status"] == 200]
-        oldest = min(served)
+        oldest = min(starts(simulator, table))
         assert midnight(21) <= oldest <= midnight(18), "all that is allowed is read"
         assert_true(dest, simulator, table, lambda row: row["start_time"] // 1_000_000 >= oldest)
         assert run.table(table)["warnings"], "the user is told what could not be read"
@@ -460,6 +496,27 @@ def test_a_rate_limit_loses_nothing(simulators, tmp_path):
     for table in ("users", "project_api_keys", "project_user_role_assignments"):
         assert_true(dest, simulator, table)
     assert run.report["exit_code"] == 0
+
+
+def test_last_ids_that_are_null_lose_nothing(simulator, tmp_path):
+    """`last_id` is null on some full pages: the last record's id goes on."""
+    simulator.behave(null_last_id=True)
+    dest = tmp_path / "lake"
+    sync(dest, simulator, "--tables", "users,projects,audit_logs,project_api_keys,project_users")
+    for table in ("users", "projects", "audit_logs", "project_api_keys", "project_users"):
+        assert_true(dest, simulator, table)
+
+
+@pytest.mark.parametrize("fault", [{"close": True}, {"truncate": 50, "close": True}, {"status": 502, "body": "<html>"}],
+                         ids=["closed", "broken off", "bad gateway"])
+def test_a_connection_that_breaks_is_tried_again(simulator, tmp_path, fault):
+    dest = tmp_path / "lake"
+    for path in ("/organization/users", "/organization/costs", "/organization/projects/*/api_keys"):
+        simulator.fault(path, times=2, **fault)
+    run = sync(dest, simulator, "--tables", "users,costs,project_api_keys")
+    for table in ("users", "costs", "project_api_keys"):
+        assert_true(dest, simulator, table)
+        assert run.table(table)["retries"] >= 2
 
 
 @pytest.mark.parametrize("headers", [
@@ -525,6 +582,44 @@ def test_history_keeps_each_version_of_a_row(simulator, tmp_path):
     assert len(lake_rows(dest, spec("roles"))) > len(first["roles"]), "a role was renamed: two versions"
     users = lake_rows(dest, spec("users"))
     assert [row for row in users if row["_deleted"]], "a user left"
+
+
+def test_a_user_who_comes_back_is_no_tombstone(tmp_path):
+    dest = tmp_path / "lake"
+    with Scripted() as server:
+        for who in (["user-1", "user-2"], ["user-2"], ["user-1", "user-2"]):
+            server.answers["/organization/users"] = [page(*map(user, who))]
+            sync(dest, server, "--tables", "users")
+            rows = {row["id"]: row for row in lake_rows(dest, spec("users"))}
+            assert {name: not row["_deleted"] for name, row in rows.items()} == {
+                "user-1": "user-1" in who, "user-2": True,
+            }
+
+
+def test_history_of_a_user_who_comes_back(tmp_path):
+    dest = tmp_path / "lake"
+    with Scripted() as server:
+        for who in (["user-1"], [], ["user-1"]):
+            server.answers["/organization/users"] = [page(*map(user, who))]
+            sync(dest, server, "--tables", "users", config=KEEP_VERSIONS)
+    rows = sorted(lake_rows(dest, spec("users")), key=lambda row: row["_valid_from"])
+    assert [(row["_current"], row["_deleted"]) for row in rows] == [(False, True), (True, False)]
+    assert rows[0]["_valid_to"] <= rows[1]["_valid_from"] and rows[1]["_valid_to"] is None
+
+
+def test_history_can_be_turned_on_later_but_not_silently_off(tmp_path):
+    """On: the rows that are there become first versions. Off would drop old versions: it is refused."""
+    dest, flags = tmp_path / "lake", ("--tables", "users")
+    with Scripted() as server:
+        for role, config in (("reader", ""), ("owner", KEEP_VERSIONS), ("member", KEEP_VERSIONS)):
+            server.answers["/organization/users"] = [page(user("user-1", role=role), user("user-2"))]
+            sync(dest, server, *flags, config=config)
+        rows = lake_rows(dest, spec("users"))
+        assert {row["id"]: row["role"] for row in rows if row["_current"]} == {"user-1": "member", "user-2": "reader"}
+        assert sorted(row["role"] for row in rows if row["id"] == "user-1") == ["member", "owner", "reader"]
+        before = contents(dest / "users")
+        run = sync(dest, server, *flags, code={1, 3})
+        assert "history = true" in run.err and contents(dest / "users") == before
 
 
 # ---- the run report --------------------------------------------------------------------------------------

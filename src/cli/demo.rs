@@ -125,6 +125,8 @@ async fn sync(simulator: &Simulator, out: &Path, now: DateTime<Utc>) -> Result<R
         concurrency: 32,
         wish: Wish::default(),
         strict: false,
+        lock_wait: Duration::ZERO,
+        max_duration: None,
     };
     perform(plan, now).await
 }

@@ -119,6 +119,14 @@ pub(crate) struct Sync {
     #[arg(long)]
     pub(crate) dry_run: bool,
 
+    /// Wait so long for another run to end, such as 90s or 15m [default: not at all]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) lock_wait: Option<String>,
+
+    /// End in order after so long, such as 50m; the next run goes on from there
+    #[arg(long, value_name = "TIME")]
+    pub(crate) max_duration: Option<String>,
+
     #[command(flatten)]
     pub(crate) common: Common,
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::Mutex;
@@ -18,7 +19,7 @@ use crate::fetch::Retry;
 use crate::lake::{Lake, Lease, State, StateFile};
 use crate::plan::{self, Wish};
 use crate::report::{Progress, RunReport, Track, attention, summary};
-use crate::schema::{Catalog, Surface};
+use crate::schema::{Catalog, Surface, duration_seconds};
 use crate::sync::{Run, Source};
 
 /// Requests in flight for a key, when nothing else is said.
@@ -35,6 +36,8 @@ pub(crate) struct Plan {
     pub(crate) concurrency: usize,
     pub(crate) wish: Wish,
     pub(crate) strict: bool,
+    pub(crate) lock_wait: Duration,
+    pub(crate) max_duration: Option<Duration>,
 }
 
 /// The catalog, with `--schemas` and the configuration file applied.
@@ -50,6 +53,12 @@ pub(crate) fn destination(flag: Option<&String>, file: &File) -> Result<String> 
         Error::usage("no destination is given")
             .hint("give --dest a folder, such as --dest ./lake, or a URL such as s3://bucket/openai")
     })
+}
+
+fn duration(flag: &str, text: Option<&String>) -> Result<Option<Duration>> {
+    let Some(text) = text else { return Ok(None) };
+    let seconds = duration_seconds(text).map_err(|why| Error::usage(format!("{flag}: {why}")))?;
+    Ok(Some(Duration::from_secs(seconds.unsigned_abs())))
 }
 
 impl Plan {
@@ -82,6 +91,8 @@ impl Plan {
             concurrency: args.concurrency.map(usize::from).or(file.concurrency).unwrap_or(CONCURRENCY),
             strict: args.strict || file.strict == Some(true),
             retry: file.retry()?,
+            lock_wait: duration("--lock-wait", args.lock_wait.as_ref())?.unwrap_or_default(),
+            max_duration: duration("--max-duration", args.max_duration.as_ref())?,
             catalog,
             chosen,
             access,
@@ -133,7 +144,7 @@ pub(crate) async fn perform(plan: Plan, now: DateTime<Utc>) -> Result<RunReport>
     // Read first: a state that is refused must be found before anything is touched.
     state_file.load().await?;
     let stop = CancellationToken::new();
-    let lease = Lease::take(&lake, &run_id, &stop).await?;
+    let lease = Lease::wait(&lake, &run_id, &stop, plan.lock_wait).await?;
     let state = state_file.load().await?;
     let tracks: BTreeMap<String, Arc<Track>> =
         plan.chosen.iter().map(|name| (name.clone(), Track::new(name))).collect();
@@ -141,6 +152,13 @@ pub(crate) async fn perform(plan: Plan, now: DateTime<Utc>) -> Result<RunReport>
     let budgets = sources.values().flatten().map(|s| Arc::clone(s.client.budget())).collect();
     let progress = Progress::start(tracks.values().cloned().collect(), budgets);
     let signals = tokio::spawn(stop_on_signal(stop.clone()));
+    let clock = plan.max_duration.map(|most| {
+        let stop = stop.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(most).await;
+            stop.cancel();
+        })
+    });
     let run = Arc::new(Run {
         catalog: plan.catalog,
         lake: Arc::clone(&lake),
@@ -155,6 +173,7 @@ pub(crate) async fn perform(plan: Plan, now: DateTime<Utc>) -> Result<RunReport>
     });
     crate::sync::run(Arc::clone(&run)).await;
     signals.abort();
+    clock.inspect(|clock| clock.abort());
     progress.stop();
     let mut report = RunReport {
         run_id: run_id.clone(),

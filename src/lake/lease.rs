@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Lake, reason, storage};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
 /// How long a dead holder's lease lasts in an object store.
 const LIFETIME: Duration = Duration::from_secs(60);
@@ -48,6 +48,25 @@ impl Lease {
         match &lake.folder {
             Some(_) => Lease::lock(lake, &holder),
             None => Lease::put(lake, holder, lost.clone()).await,
+        }
+    }
+
+    /// As [`Lease::take`], again and again until `longest` is over.
+    pub(crate) async fn wait(
+        lake: &Arc<Lake>,
+        run: &str,
+        lost: &CancellationToken,
+        longest: Duration,
+    ) -> Result<Lease> {
+        let until = tokio::time::Instant::now() + longest;
+        loop {
+            match Lease::take(lake, run, lost).await {
+                Err(error) if error.kind == Kind::Integrity && tokio::time::Instant::now() < until => {
+                    tracing::info!(%error, "waiting");
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                }
+                outcome => return outcome,
+            }
         }
     }
 

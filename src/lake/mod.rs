@@ -10,6 +10,8 @@ mod lease;
 mod read;
 mod slice;
 mod state;
+#[cfg(test)]
+mod verify;
 
 use std::collections::BTreeSet;
 use std::path::{Path as FilePath, PathBuf};
@@ -29,6 +31,8 @@ pub(crate) use lease::Lease;
 pub(crate) use read::open_old;
 pub(crate) use slice::{Slice, Written};
 pub(crate) use state::{State, StateFile};
+#[cfg(test)]
+pub(crate) use verify::row_hashes;
 
 /// Name of the one object of a slice.
 const OBJECT: &str = "data.parquet";
@@ -88,6 +92,12 @@ impl Lake {
                 .hint("a destination is a folder, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix")
         })?;
         Ok(Lake { store: Arc::from(store), root, shown: dest.to_string(), folder: None })
+    }
+
+    /// A lake at the root of a store.
+    #[cfg(test)]
+    pub(crate) fn of(store: Arc<dyn ObjectStore>) -> Lake {
+        Lake { store, root: Path::default(), shown: "memory".to_string(), folder: None }
     }
 
     pub(crate) fn shown(&self) -> &str {

@@ -29,7 +29,11 @@ pub(crate) struct OldRows {
 
 /// The old object of a slice; none when there is none.
 pub(crate) async fn open_old(lake: &Lake, table: &Table, day: Option<chrono::NaiveDate>) -> Result<Option<OldRows>> {
-    let location = lake.object(table, day);
+    open_at(lake, lake.object(table, day)).await
+}
+
+/// The object at a path; none when there is none.
+pub(super) async fn open_at(lake: &Lake, location: Path) -> Result<Option<OldRows>> {
     let path = lake.relative(&location);
     let size = match lake.store.head(&location).await {
         Ok(meta) => meta.size,

@@ -4,6 +4,8 @@
 //! table are read at the same time and committed in order: the settled cursor
 //! never passes a window that is not durable. State is saved after each commit.
 
+#[cfg(test)]
+mod crash;
 mod files;
 mod read;
 mod refusal;
