@@ -1,11 +1,11 @@
 # Everything a newcomer needs: `make demo` and `make test` set up what they use.
-# One build profile (dev, with optimised dependencies) serves the demo, the Rust tests and the outside tests.
+# One build (profile dev) serves the demo, the Rust tests and the outside tests.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-BINARY := target/debug/openai-elt
+BINARY := $(abspath $(or $(CARGO_TARGET_DIR),target)/debug/openai-elt)
 VENV := .venv
 PYTHON ?= python3
 DENY_VERSION := 0.20.2
@@ -29,7 +29,7 @@ test-rust: ## Run the Rust tests only (CRASH_STRIDE=1 crashes at every operation
 	CRASH_STRIDE=$(CRASH_STRIDE) cargo test --locked
 
 test-outside: build $(VENV)/ready ## Run the outside tests only (PYTEST="-k name" chooses)
-	OPENAI_ELT_BIN=$(CURDIR)/$(BINARY) $(VENV)/bin/pytest $(PYTEST)
+	OPENAI_ELT_BIN=$(BINARY) $(VENV)/bin/pytest $(PYTEST)
 
 check: fmt clippy deny docs-check ## Check format, lints, licences of dependencies, and that docs are up to date
 

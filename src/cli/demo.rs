@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 use serde_json::json;
 use tokio::io::AsyncReadExt;
 
@@ -93,7 +93,7 @@ async fn show(simulator: &Simulator, out: &Path, now: DateTime<Utc>) -> Result<E
     tell("\n3. second sync: only what is new, and what is restated\n");
     // A later moment than the first one's, however fast the machine is.
     tokio::time::sleep(Duration::from_millis(5)).await;
-    let second = sync(simulator, out, Utc::now()).await?;
+    let second = sync(simulator, out, Utc::now().trunc_subsecs(6)).await?;
     super::sync::show(&second, Format::Text);
     tell(&story(&first, &second));
     tell(&next(out));

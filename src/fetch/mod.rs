@@ -250,8 +250,9 @@ impl Client {
     }
 
     fn host(&self) -> String {
-        let url = reqwest::Url::parse(&self.base).ok();
-        url.and_then(|u| u.host_str().map(str::to_string)).unwrap_or_default()
+        let Ok(url) = reqwest::Url::parse(&self.base) else { return String::new() };
+        let host = url.host_str().unwrap_or_default();
+        url.port().map_or_else(|| host.to_string(), |port| format!("{host}:{port}"))
     }
 
     /// A status that means no, with what the API says about it.

@@ -31,7 +31,7 @@ pub(crate) struct Lease {
 }
 
 enum Held {
-    Folder { _lock: File },
+    Folder { lake: Arc<Lake>, _lock: File },
     Store { lake: Arc<Lake>, path: Path, _renewal: AbortOnDropHandle<()> },
 }
 
@@ -46,7 +46,7 @@ impl Lease {
     pub(crate) async fn take(lake: &Arc<Lake>, run: &str, lost: &CancellationToken) -> Result<Lease> {
         let holder = format!("run {run}, process {}", std::process::id());
         match &lake.folder {
-            Some(_) => Lease::lock(lake, &holder),
+            Some(folder) => Lease::lock(lake, folder, &holder),
             None => Lease::put(lake, holder, lost.clone()).await,
         }
     }
@@ -70,13 +70,19 @@ impl Lease {
         }
     }
 
-    fn lock(lake: &Lake, holder: &str) -> Result<Lease> {
+    fn lock(lake: &Arc<Lake>, folder: &std::path::Path, holder: &str) -> Result<Lease> {
+        use std::os::unix::fs::OpenOptionsExt;
         lake.private_folder("_state")?;
-        let folder = lake.folder.clone().unwrap_or_default();
         let unusable = |e: std::io::Error| Error::storage(format!("{}/_state/lease: {}", lake.shown, reason(&e)));
         let path = folder.join("_state").join("lease");
-        let mut file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(unusable)?;
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(unusable)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -86,14 +92,18 @@ impl Lease {
             Err(TryLockError::Error(e)) => return Err(unusable(e)),
         }
         file.set_len(0).and_then(|()| writeln!(file, "{holder}")).map_err(unusable)?;
-        Ok(Lease { held: Held::Folder { _lock: file } })
+        lake.sweep()?;
+        Ok(Lease { held: Held::Folder { lake: Arc::clone(lake), _lock: file } })
     }
 
     async fn put(lake: &Arc<Lake>, holder: String, lost: CancellationToken) -> Result<Lease> {
         let path = lake.path(&["_state", "lease"]);
         let failed = |e: object_store::Error| storage(&e, &lake.shown).at("_state/lease");
         let version = match write(lake, &path, &holder, PutMode::Create).await {
-            Ok(version) => version,
+            Ok(version) => {
+                lake.refuses_overwrites().await?;
+                version
+            }
             Err(object_store::Error::AlreadyExists { .. }) => {
                 let found = lake.store.get(&path).await.map_err(failed)?;
                 let version = UpdateVersion { e_tag: found.meta.e_tag.clone(), version: found.meta.version.clone() };
@@ -120,11 +130,16 @@ impl Lease {
 
     /// Gives it back at once instead of letting it run out.
     pub(crate) async fn release(self) {
-        if let Held::Store { lake, path, _renewal } = self.held {
-            drop(_renewal);
-            if let Err(e) = lake.store.delete(&path).await {
-                tracing::warn!(error = %e, "the lease could not be given back; it ends by itself within 60 seconds");
+        let outcome = match self.held {
+            // Nothing is under way any more: what stands aside belongs to nobody.
+            Held::Folder { lake, _lock } => lake.sweep().map_err(|e| e.to_string()),
+            Held::Store { lake, path, _renewal } => {
+                drop(_renewal);
+                lake.store.delete(&path).await.map_err(|e| format!("the lease could not be given back: {e}"))
             }
+        };
+        if let Err(error) = outcome {
+            tracing::warn!(%error, "after the run");
         }
     }
 }

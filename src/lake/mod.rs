@@ -21,7 +21,7 @@ use chrono::NaiveDate;
 use futures::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 
 use crate::error::{Error, Result};
 use crate::schema::Table;
@@ -116,6 +116,38 @@ impl Lake {
         }
     }
 
+    /// Where an object is written before it appears.
+    ///
+    /// An object store shows nothing before an upload is completed. A disk does,
+    /// and readers that take a folder would read half of it: so it is written
+    /// below `_staging`, which they skip, and renamed. (`object_store` writes
+    /// aside too, but in the object's own folder.)
+    fn aside(&self, path: &Path) -> Path {
+        match self.folder {
+            None => path.clone(),
+            Some(_) => self.path(&["_staging", &self.relative(path).replace('/', "~")]),
+        }
+    }
+
+    /// Lets an object appear that was written aside.
+    async fn appear(&self, aside: &Path, path: &Path) -> Result<()> {
+        if aside == path {
+            return Ok(());
+        }
+        self.store.rename(aside, path).await.map_err(|e| storage(&e, &self.shown).at(self.relative(path)))
+    }
+
+    /// Removes what a killed run left aside. Only for the holder of the lease.
+    fn sweep(&self) -> Result<()> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        match std::fs::remove_dir_all(folder.join("_staging")) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::storage(format!("{}/_staging cannot be cleared: {}", self.shown, reason(&e))))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// As it is shown in reports: below the destination.
     fn relative(&self, path: &Path) -> String {
         let full = path.to_string();
@@ -149,8 +181,31 @@ impl Lake {
         let listed = self.store.list(Some(&self.path(&["_state"]))).try_collect::<Vec<_>>().await.map_err(failed)?;
         self.store.delete(&path).await.map_err(failed)?;
         match read.as_ref() == b"probe" && listed.iter().any(|o| o.location == path) {
+            true if self.folder.is_none() => self.refuses_overwrites().await,
             true => Ok(()),
             false => Err(Error::storage(format!("the destination {} does not give back what was written", self.shown))),
+        }
+    }
+
+    /// The lease of an object store rests on conditional writes. Some stores accept
+    /// the condition and overwrite all the same: then two runs could not be kept apart.
+    async fn refuses_overwrites(&self) -> Result<()> {
+        let path = self.path(&["_state", "condition"]);
+        let create = || self.store.put_opts(&path, PutPayload::from_static(b"1"), PutMode::Create.into());
+        let first = create().await;
+        let second = create().await;
+        let _ = self.store.delete(&path).await;
+        match (first, second) {
+            (
+                Ok(_) | Err(object_store::Error::AlreadyExists { .. }),
+                Err(object_store::Error::AlreadyExists { .. }),
+            ) => Ok(()),
+            (Err(e), _) => Err(storage(&e, &self.shown)),
+            _ => Err(Error::integrity(format!(
+                "{} overwrites an object that was to be created only if absent",
+                self.shown
+            ))
+            .hint("the lease needs conditional writes (If-None-Match); use a store that has them")),
         }
     }
 
@@ -158,9 +213,18 @@ impl Lake {
     pub(crate) async fn put_text(&self, parts: &[&str], text: String) -> Result<String> {
         let path = self.path(parts);
         self.private_folder(parts[0])?;
-        let put = self.store.put(&path, PutPayload::from(text.into_bytes())).await;
-        put.map_err(|e| storage(&e, &self.shown).at(self.relative(&path)))?;
+        self.put_private(&path, text).await.map_err(|e| e.at(self.relative(&path)))?;
         Ok(self.relative(&path))
+    }
+
+    async fn put_private(&self, path: &Path, text: String) -> Result<()> {
+        use std::os::unix::fs::PermissionsExt;
+        let put = self.store.put(path, PutPayload::from(text.into_bytes())).await;
+        put.map_err(|e| storage(&e, &self.shown))?;
+        let Some(folder) = &self.folder else { return Ok(()) };
+        let file = folder.join(path.as_ref());
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600))
+            .map_err(|e| Error::storage(format!("{} cannot be made private: {}", file.display(), reason(&e))))
     }
 
     /// State and reports are for their owner only.

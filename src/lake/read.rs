@@ -126,9 +126,7 @@ pub(super) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordB
 }
 
 fn broken(e: &ParquetError, path: &str) -> Error {
-    Error::integrity(format!("{path}: not a readable Parquet file: {e}")).hint(
-        "the file was changed or cut by something else; move it away and run again with --full-refresh for this table",
-    )
+    Error::integrity(format!("{path}: not a readable Parquet file: {e}")).hint("something else changed or cut the file: restore it, or move it away and `state reset` its table; what the source no longer has of it is lost then")
 }
 
 /// Ranged reads of one object.

@@ -227,8 +227,8 @@ impl Slice {
     }
 
     fn start(&self) -> Result<AsyncArrowWriter<BufWriter>> {
-        let sink =
-            BufWriter::with_capacity(Arc::clone(&self.lake.store), self.path.clone(), PART).with_max_concurrency(2);
+        let sink = BufWriter::with_capacity(Arc::clone(&self.lake.store), self.lake.aside(&self.path), PART)
+            .with_max_concurrency(2);
         // The Arrow schema is left out of the footer: the Parquet types say it all, to every reader alike.
         let options =
             ArrowWriterOptions::new().with_properties(properties(&self.table)?).with_skip_arrow_metadata(true);
@@ -270,6 +270,7 @@ impl Slice {
         self.encode().await?;
         let Some(mut writer) = self.writer.take() else { return Ok(0) };
         writer.finish().await.map_err(|e| self.unwritten(e))?;
+        self.lake.appear(&self.lake.aside(&self.path), &self.path).await?;
         Ok(writer.bytes_written() as u64)
     }
 

@@ -8,8 +8,8 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use object_store::ObjectStoreExt;
 use object_store::path::Path;
-use object_store::{ObjectStoreExt, PutPayload};
 use serde::{Deserialize, Serialize};
 
 use super::{Lake, storage};
@@ -117,8 +117,7 @@ impl StateFile {
         if self.path.as_ref().ends_with("_state/state.json") {
             self.lake.private_folder("_state")?;
         }
-        let put = self.lake.store.put(&self.path, PutPayload::from(state.text().into_bytes())).await;
-        put.map(|_| ()).map_err(|e| storage(&e, self.lake.shown()).at(self.shown()))
+        self.lake.put_private(&self.path, state.text()).await.map_err(|e| e.at(self.shown()))
     }
 
     pub(crate) fn shown(&self) -> String {

@@ -156,6 +156,10 @@ async fn sync(run: &Arc<Run>, table: &Arc<Table>) -> Result<()> {
         existing.push(run.lake.days(table).await?);
     }
     let settled = run.state.lock().await.settled(&table.name);
+    if let (Some(since), None) = (run.wish.since, settled) {
+        let day = since.format("%Y-%m-%d");
+        run.track(table).warn(format!("what lies before {day} was not asked for; --full-refresh reads it"));
+    }
     let windows = plan::windows(slices, table.policy, settled, run.now, run.wish);
     let newest = windows.last().copied();
     // Each in a task of its own, so that the others go on while one is committed.
