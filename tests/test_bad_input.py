@@ -627,6 +627,11 @@ def test_a_run_that_was_ended_leaves_the_lease_free(simulator, dest, how):
         process.send_signal(how)
         _, err = process.communicate(timeout=60)
         assert process.returncode != 0 and b"panicked" not in err
+    if how != signal.SIGKILL:
+        (path,) = (dest / "_runs").glob("*.json")
+        report = json.loads(path.read_text())
+        assert report["interrupted"] and report["exit_code"] == process.returncode
+        assert b"interrupted" in err
     sync(dest, simulator, "--tables", "users")
     assert bag([without(row, "_synced_at", "_deleted") for row in lake_rows(dest, spec("users"))]) == bag(
         true_rows(spec("users"), simulator.truth("users"))

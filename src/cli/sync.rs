@@ -169,6 +169,7 @@ pub(crate) async fn perform(plan: Plan, now: DateTime<Utc>) -> Result<RunReport>
         wish: plan.wish,
         strict: plan.strict,
         stop: stop.clone(),
+        windows: crate::sync::windows(),
         tracks,
     });
     crate::sync::run(Arc::clone(&run)).await;

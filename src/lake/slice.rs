@@ -203,14 +203,19 @@ impl Slice {
 
     async fn gather(&mut self, batch: RecordBatch) -> Result<()> {
         if batch.num_rows() > 0 {
-            self.pending_bytes += batch.get_array_memory_size();
+            self.pending_bytes += size(&batch);
             self.pending.push(batch);
         }
         if self.pending_bytes >= PENDING { self.encode().await } else { Ok(()) }
     }
 
+    /// Bytes of rows that wait to be encoded.
+    pub(crate) fn pending(&self) -> usize {
+        self.pending_bytes
+    }
+
     /// Writes what was gathered; the object's upload begins with the first row group.
-    async fn encode(&mut self) -> Result<()> {
+    pub(crate) async fn encode(&mut self) -> Result<()> {
         self.pending_bytes = 0;
         let batches = std::mem::take(&mut self.pending);
         if self.writer.is_none() {
@@ -374,6 +379,12 @@ impl Drop for Slice {
 /// A version that was neither replaced nor deleted.
 fn is_current(valid_to: &arrow_array::TimestampMicrosecondArray, deleted: &BooleanArray, row: usize) -> bool {
     valid_to.is_null(row) && !(deleted.is_valid(row) && deleted.value(row))
+}
+
+/// Bytes of a batch's own rows: its arrays may be parts of larger ones.
+fn size(batch: &RecordBatch) -> usize {
+    let sizes = batch.columns().iter().map(|c| c.to_data().get_slice_memory_size().unwrap_or_default());
+    sizes.sum()
 }
 
 fn keep(old: &RecordBatch, fates: &[Fate]) -> Result<RecordBatch> {

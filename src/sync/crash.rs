@@ -155,6 +155,7 @@ impl Scene {
             wish: Wish { since: Some(self.began - Duration::days(8)), ..Wish::default() },
             strict: false,
             stop: CancellationToken::new(),
+            windows: super::windows(),
             tracks: TABLES.iter().map(|t| (t.to_string(), Track::new(t))).collect(),
         };
         super::run(Arc::new(run)).await;

@@ -32,6 +32,8 @@ pub(crate) use units::Source;
 
 /// Windows of one table that are read at the same time.
 const WINDOWS: usize = 4;
+/// Windows of all tables that are read at the same time: each holds a page, the next one, and rows.
+const ALL_WINDOWS: usize = 6;
 /// Tables that are synced at the same time; bounds memory, the rate budget bounds requests.
 const TABLES: usize = 8;
 
@@ -48,6 +50,12 @@ pub(crate) struct Run {
     pub(crate) strict: bool,
     pub(crate) stop: CancellationToken,
     pub(crate) tracks: BTreeMap<String, Arc<Track>>,
+    pub(crate) windows: Semaphore,
+}
+
+/// Room for the windows of a run.
+pub(crate) fn windows() -> Semaphore {
+    Semaphore::new(ALL_WINDOWS)
 }
 
 impl Run {

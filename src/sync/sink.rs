@@ -16,6 +16,8 @@ use crate::schema::{Policy, Table};
 
 /// Rows decoded before they are handed on, so that batches are worth their overhead.
 const BATCH: usize = 8_192;
+/// Decoded rows that one window may hold before they are encoded, in bytes.
+const PENDING: usize = 16 << 20;
 
 pub(super) struct Sink {
     lake: Arc<Lake>,
@@ -82,6 +84,17 @@ impl Sink {
                 continue;
             }
             self.slice(Some(day)).await?.add(run).await?;
+        }
+        self.ease().await
+    }
+
+    /// A window of many days holds few rows of each: together they must not fill the memory.
+    async fn ease(&mut self) -> Result<()> {
+        let pending: usize = self.slices.values().map(Slice::pending).sum();
+        if pending > PENDING {
+            for slice in self.slices.values_mut().filter(|s| s.pending() > 0) {
+                slice.encode().await?;
+            }
         }
         Ok(())
     }
