@@ -274,7 +274,8 @@ impl Selection {
                 return Err(catalog.unknown(pattern));
             }
         }
-        let named = |t: &Table| self.named.iter().any(|p| glob(p, &t.name));
+        // Sensitive and heavy tables want their own name, or a pattern with more in it than `*`.
+        let named = |t: &Table| self.named.iter().any(|p| glob(p, &t.name) && (p != "*" || !t.only_if_named));
         let excluded = |t: &Table| self.excluded.iter().any(|p| glob(p, &t.name));
         let mut chosen = Vec::new();
         let can_ask = |t: &Table| access.iter().any(|a| a.can_ask(t));

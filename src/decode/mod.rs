@@ -181,7 +181,8 @@ impl Decoder {
             Some(list) => {
                 return Err(unexpected(format!("`{pointer}`: a list was expected, found {}", found(list))));
             }
-            None if depth > 0 && self.table.request.rows_may_be_absent => return Ok(()),
+            // An answer always has its list; a record of a file, or one that encloses, may have none.
+            None if self.table.request.rows_may_be_absent && (depth > 0 || self.table.files.is_some()) => return Ok(()),
             None => {
                 return Err(unexpected(format!("the list `{pointer}` is missing")));
             }

@@ -150,7 +150,7 @@ pub(crate) struct Request {
     pub(crate) headers: Parameters,
     /// The lists in an answer, outermost first; none = the answer itself is the one record.
     pub(crate) rows: Vec<Pointer>,
-    /// An inner list that is missing or null is an empty one.
+    /// A list inside a record that is missing or null is an empty one.
     pub(crate) rows_may_be_absent: bool,
     pub(crate) passes: Vec<Parameters>,
     pub(crate) optional_passes: bool,

@@ -131,12 +131,13 @@ pub(super) async fn drain(
 ) -> Result<Drained> {
     let passes = table.request.passes.len().max(1);
     let mut known = parents(table);
-    let mut hold = None;
+    let (mut hold, mut refused) = (None, 0);
     for pass in 0..passes {
         let outcome = lists(run, table, &mut sinks, &mut known, window, pass).await;
         match outcome {
             Ok(held) => hold = [hold, held].into_iter().flatten().min(),
-            Err(error) if pass > 0 && table.request.optional_passes && is_refusal(&error) => {
+            Err(error) if table.request.optional_passes && is_refusal(&error) && refused + 1 < passes => {
+                refused += 1;
                 run.track(table).skip(format!("pass {} of {passes}", pass + 1), &error);
             }
             Err(error) => {
@@ -263,10 +264,9 @@ async fn lines(sinks: &mut [Sink], unit: &Unit, file: &FileRef, text: &str, trac
     let bound = |name: &str| unit.value(name).map(str::to_string);
     for (index, sink) in sinks.iter_mut().enumerate() {
         let (rows, errors) = sink.lines(text, &bound).await?;
-        if index > 0 {
-            continue;
+        if index == 0 {
+            track.rows.fetch_add(rows as u64, Ordering::Relaxed);
         }
-        track.rows.fetch_add(rows as u64, Ordering::Relaxed);
         for error in errors {
             track.skip(format!("file {}", plain(&file.id)), &error);
         }
