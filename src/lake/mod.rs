@@ -12,6 +12,7 @@ mod slice;
 mod state;
 #[cfg(test)]
 mod verify;
+mod versions;
 
 use std::collections::BTreeSet;
 use std::path::{Path as FilePath, PathBuf};

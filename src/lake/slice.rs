@@ -7,9 +7,8 @@
 
 use std::sync::Arc;
 
-use arrow_array::builder::{BooleanBuilder, TimestampMicrosecondBuilder};
+use arrow_array::builder::BooleanBuilder;
 use arrow_array::cast::AsArray;
-use arrow_array::types::TimestampMicrosecondType;
 use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch};
 use arrow_schema::SchemaRef;
 use arrow_select::filter::filter_record_batch;
@@ -26,9 +25,10 @@ use parquet::file::properties::WriterProperties;
 use super::fate::{Fate, Parents, fate};
 use super::keys::{KeyMap, KeySet, hashes};
 use super::read::{conform, merged_schema};
+use super::versions::Version;
 use super::{Lake, open_old, storage};
 use crate::error::{Error, Result};
-use crate::schema::{Policy, Table, Type};
+use crate::schema::{Policy, Table};
 
 /// Rows are gathered up to about this many bytes before they are encoded.
 const PENDING: usize = 4 << 20;
@@ -48,9 +48,9 @@ pub(crate) struct Slice {
     /// Replaced tables only: whole rows, to tell a repeated row from two of one key.
     contents: KeySet,
     /// With history: what the old object says of each key's current version.
-    versions: KeyMap<Version>,
-    now: i64,
-    written: Written,
+    pub(super) versions: KeyMap<Version>,
+    pub(super) now: i64,
+    pub(super) written: Written,
 }
 
 /// What became of one slice.
@@ -65,14 +65,6 @@ pub(crate) struct Written {
     pub(crate) repeated: u64,
     /// Rows of one key with different values, all written (replaced tables only).
     pub(crate) conflicts: u64,
-}
-
-#[derive(Clone, Copy)]
-struct Version {
-    content: u128,
-    since: i64,
-    /// Set when the key arrives: whether with the same content.
-    unchanged: Option<bool>,
 }
 
 impl Slice {
@@ -109,36 +101,18 @@ impl Slice {
         Ok(slice)
     }
 
-    fn column(&self, name: &str) -> Result<usize> {
+    pub(super) fn column(&self, name: &str) -> Result<usize> {
         self.schema.index_of(name).map_err(|e| Error::integrity(e.to_string()))
     }
 
-    fn key_columns(&self) -> Result<Vec<usize>> {
+    pub(super) fn key_columns(&self) -> Result<Vec<usize>> {
         self.table.key.iter().map(|k| self.column(&self.table.columns[*k].name)).collect()
     }
 
     /// The columns that make a version: all but the engine's moments and marks.
-    fn content_columns(&self) -> Vec<usize> {
+    pub(super) fn content_columns(&self) -> Vec<usize> {
         let moment = |name: &str| name.starts_with('_') && name != "_extra";
         (0..self.schema.fields().len()).filter(|i| !moment(self.schema.field(*i).name())).collect()
-    }
-
-    /// Notes the current versions of the old object (history only).
-    fn remember(&mut self, old: &RecordBatch) -> Result<()> {
-        let keys = hashes(old, &self.key_columns()?)?;
-        let contents = hashes(old, &self.content_columns())?;
-        let times =
-            |name: &str| Ok::<_, Error>(old.column(self.column(name)?).as_primitive::<TimestampMicrosecondType>());
-        let (from, to, synced) = (times("_valid_from")?, times("_valid_to")?, times("_synced_at")?);
-        let deleted = old.column(self.column("_deleted")?).as_boolean();
-        for row in 0..old.num_rows() {
-            if is_current(to, deleted, row) {
-                // A file from before history was switched on says only when the row was read.
-                let since = if from.is_valid(row) { from.value(row) } else { synced.value(row) };
-                self.versions.insert(keys[row], Version { content: contents[row], since, unchanged: None });
-            }
-        }
-        Ok(())
     }
 
     /// Adds new rows; those that came before are left out.
@@ -174,26 +148,7 @@ impl Slice {
         Ok(fresh)
     }
 
-    /// New rows with the moment since when their version is valid.
-    fn dated(&mut self, batch: RecordBatch) -> Result<RecordBatch> {
-        let keys = hashes(&batch, &self.key_columns()?)?;
-        let contents = hashes(&batch, &self.content_columns())?;
-        let mut from = TimestampMicrosecondBuilder::new().with_data_type(Type::Timestamp.arrow());
-        for (key, content) in keys.iter().zip(contents) {
-            let since = match self.versions.get_mut(key) {
-                Some(version) => {
-                    let unchanged = version.content == content;
-                    version.unchanged = Some(unchanged);
-                    if unchanged { version.since } else { self.now }
-                }
-                None => self.now,
-            };
-            from.append_value(since);
-        }
-        self.with_columns(batch, vec![("_valid_from", Arc::new(from.finish()))])
-    }
-
-    fn with_columns(&self, batch: RecordBatch, changed: Vec<(&str, ArrayRef)>) -> Result<RecordBatch> {
+    pub(super) fn with_columns(&self, batch: RecordBatch, changed: Vec<(&str, ArrayRef)>) -> Result<RecordBatch> {
         let mut columns = batch.columns().to_vec();
         for (name, array) in changed {
             columns[self.column(name)?] = array;
@@ -323,47 +278,6 @@ impl Slice {
         let old = self.with_columns(old.clone(), vec![("_deleted", Arc::new(deleted.finish()))])?;
         keep(&old, fates)
     }
-
-    /// With history no old version is ever dropped, but for a current one that arrived unchanged.
-    fn close_versions(&mut self, old: RecordBatch, keys: &[u128], fates: &[Fate]) -> Result<RecordBatch> {
-        let rows = old.num_rows();
-        let times = |name: &str| {
-            Ok::<_, Error>(old.column(self.column(name)?).as_primitive::<TimestampMicrosecondType>().clone())
-        };
-        let (from, to, synced) = (times("_valid_from")?, times("_valid_to")?, times("_synced_at")?);
-        let was_deleted = old.column(self.column("_deleted")?).as_boolean().clone();
-        let mut valid_from = TimestampMicrosecondBuilder::with_capacity(rows).with_data_type(Type::Timestamp.arrow());
-        let mut valid_to = TimestampMicrosecondBuilder::with_capacity(rows).with_data_type(Type::Timestamp.arrow());
-        let (mut deleted, mut current) = (BooleanBuilder::with_capacity(rows), BooleanBuilder::with_capacity(rows));
-        let mut stays = Vec::with_capacity(rows);
-        for row in 0..rows {
-            valid_from.append_value(if from.is_valid(row) { from.value(row) } else { synced.value(row) });
-            let open = is_current(&to, &was_deleted, row);
-            let arrived = fates[row] == Fate::Drop;
-            let unchanged = self.versions.get(&keys[row]).is_some_and(|v| v.unchanged == Some(true));
-            let buried = open && fates[row] == Fate::Tombstone;
-            let closed = buried || (open && arrived);
-            stays.push(!(open && arrived && unchanged));
-            self.written.tombstones += u64::from(buried);
-            valid_to.append_option(match (closed, to.is_valid(row)) {
-                (true, _) => Some(self.now),
-                (false, true) => Some(to.value(row)),
-                (false, false) => None,
-            });
-            deleted.append_value(buried || (was_deleted.is_valid(row) && was_deleted.value(row)));
-            current.append_value(open && !closed);
-        }
-        let old = self.with_columns(
-            old,
-            vec![
-                ("_valid_from", Arc::new(valid_from.finish())),
-                ("_valid_to", Arc::new(valid_to.finish())),
-                ("_deleted", Arc::new(deleted.finish())),
-                ("_current", Arc::new(current.finish())),
-            ],
-        )?;
-        filter_record_batch(&old, &BooleanArray::from(stays)).map_err(arrow)
-    }
 }
 
 /// A run that is interrupted drops its slices where they stand: their uploads
@@ -374,11 +288,6 @@ impl Drop for Slice {
         let mut sink = writer.into_inner();
         runtime.spawn(async move { sink.abort().await });
     }
-}
-
-/// A version that was neither replaced nor deleted.
-fn is_current(valid_to: &arrow_array::TimestampMicrosecondArray, deleted: &BooleanArray, row: usize) -> bool {
-    valid_to.is_null(row) && !(deleted.is_valid(row) && deleted.value(row))
 }
 
 /// Bytes of a batch's own rows: its arrays may be parts of larger ones.
@@ -395,7 +304,7 @@ fn keep(old: &RecordBatch, fates: &[Fate]) -> Result<RecordBatch> {
     filter_record_batch(old, &stays).map_err(arrow)
 }
 
-fn arrow(e: arrow_schema::ArrowError) -> Error {
+pub(super) fn arrow(e: arrow_schema::ArrowError) -> Error {
     Error::storage(format!("rows could not be rewritten: {e}"))
 }
 

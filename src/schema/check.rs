@@ -9,19 +9,21 @@ use std::path::Path;
 
 use toml::Spanned;
 
+use super::columns::columns;
 use super::file::{self, File, caret};
+use super::parents::{bound_columns_exist, no_cycles, parent};
 use super::text::{Pointer, Template, duration_seconds};
-use super::{Column, Files, From, Paging, Parent, Policy, Request, Slices, Surface, Table, Type};
+use super::{Column, Files, Paging, Policy, Request, Slices, Surface, Table, Type};
 use crate::error::{Error, Result, nearest};
 
 /// One table file, with what is needed to point into it.
 #[derive(Debug)]
 pub(super) struct Source {
     surface: Surface,
-    name: String,
-    path: String,
+    pub(super) name: String,
+    pub(super) path: String,
     text: String,
-    file: File,
+    pub(super) file: File,
 }
 
 impl Source {
@@ -39,11 +41,11 @@ impl Source {
         Ok(source)
     }
 
-    fn error(&self, span: Range<usize>, message: impl AsRef<str>) -> Error {
+    pub(super) fn error(&self, span: Range<usize>, message: impl AsRef<str>) -> Error {
         Error::usage(caret(&self.path, &self.text, Some(span), message.as_ref()))
     }
 
-    fn in_file(&self, message: impl AsRef<str>) -> Error {
+    pub(super) fn in_file(&self, message: impl AsRef<str>) -> Error {
         Error::usage(format!("{}: {}", self.path, message.as_ref()))
     }
 }
@@ -165,116 +167,6 @@ fn policy(source: &Source, slices: Option<&file::Slices>) -> Result<Policy> {
     }
 }
 
-/// The columns in the order of the file: first version, the engine's own, later versions.
-fn columns(source: &Source, policy: Policy) -> Result<Vec<Column>> {
-    let mut columns: Vec<Column> = Vec::new();
-    for (name, raw) in &source.file.columns {
-        let taken = columns.iter().any(|c| c.name == *name.get_ref());
-        if taken || !is_name(name.get_ref()) {
-            let why = if taken { "this column is already there" } else { "a column's name is lower snake case ASCII" };
-            return Err(source.error(name.span(), why));
-        }
-        if raw.doc.get_ref().trim().is_empty() {
-            return Err(source.error(raw.doc.span(), "a column needs a sentence of documentation"));
-        }
-        columns.push(Column {
-            name: name.get_ref().clone(),
-            kind: raw.kind,
-            from: column_from(source, name.get_ref(), raw)?,
-            from_text: Some(from_text(name.get_ref(), raw)),
-            since: raw.since.as_ref().map_or(1, |s| *s.get_ref()),
-            doc: raw.doc.get_ref().trim().to_string(),
-        });
-    }
-    if columns.is_empty() {
-        return Err(source.in_file("a table needs [columns]"));
-    }
-    columns.extend(engine_columns(policy));
-    let engines = |c: &Column| c.from_text.is_none();
-    columns.sort_by_key(|c| (c.since, engines(c)));
-    named_by(source, &mut columns)?;
-    Ok(columns)
-}
-
-fn engine_columns(policy: Policy) -> Vec<Column> {
-    let mut columns = vec![
-        engine("_synced_at", Type::Timestamp, From::SyncedAt, "When this row was last read (UTC)."),
-        engine(
-            "_extra",
-            Type::Json,
-            From::Extra,
-            "Members of the record that no column covers, and values that did not fit theirs; null when none.",
-        ),
-    ];
-    if policy == Policy::Snapshot {
-        columns.push(engine("_deleted", Type::Bool, From::Deleted, "True when the source no longer lists this row."));
-    }
-    columns
-}
-
-pub(super) fn history_columns() -> Vec<Column> {
-    vec![
-        engine(
-            "_valid_from",
-            Type::Timestamp,
-            From::VersionStart,
-            "When this version of the row was first read (UTC).",
-        ),
-        engine(
-            "_valid_to",
-            Type::Timestamp,
-            From::VersionEnd,
-            "When it was replaced or gone; null while it is current.",
-        ),
-        engine("_current", Type::Bool, From::Current, "True for the newest version of a row that still exists."),
-    ]
-}
-
-fn engine(name: &str, kind: Type, from: From, doc: &str) -> Column {
-    Column { name: name.to_string(), kind, from, from_text: None, since: 1, doc: doc.to_string() }
-}
-
-fn column_from(source: &Source, name: &str, raw: &file::Column) -> Result<From> {
-    match (&raw.from, &raw.named_by) {
-        (Some(from), Some(_)) => Err(source.error(from.span(), "a column has `from` or `named_by`, not both")),
-        // Resolved by `named_by` below, once all columns have their places.
-        (None, Some(_)) => Ok(From::NamedBy(usize::MAX)),
-        (None, None) => Ok(From::Record(vec![(0, Pointer(vec![name.to_string()]))])),
-        (Some(from), None) => {
-            if from.get_ref().0 == ["#"] {
-                return Ok(From::Position);
-            }
-            if let [one] = from.get_ref().0.as_slice()
-                && let Some(bound) = one.strip_prefix('{').and_then(|s| s.strip_suffix('}'))
-            {
-                return Ok(From::Bound(bound.to_string()));
-            }
-            let parse = |p: &String| Pointer::parse_relative(p).map_err(|why| source.error(from.span(), why));
-            from.get_ref().0.iter().map(parse).collect::<Result<_>>().map(From::Record)
-        }
-    }
-}
-
-fn from_text(name: &str, raw: &file::Column) -> String {
-    match (&raw.from, &raw.named_by) {
-        (Some(from), _) => from.get_ref().0.join(" or "),
-        (None, Some(by)) => format!("member named by `{}`", by.get_ref()),
-        (None, None) => format!("/{name}"),
-    }
-}
-
-fn named_by(source: &Source, columns: &mut [Column]) -> Result<()> {
-    for (name, raw) in &source.file.columns {
-        let Some(by) = &raw.named_by else { continue };
-        let at = columns.iter().position(|c| c.name == *by.get_ref() && c.kind == Type::String);
-        let at = at.ok_or_else(|| source.error(by.span(), "`named_by` names a string column of this table"))?;
-        if let Some(column) = columns.iter_mut().find(|c| c.name == *name.get_ref()) {
-            column.from = From::NamedBy(at);
-        }
-    }
-    Ok(())
-}
-
 fn no_column(source: &Source, name: &Spanned<String>, columns: &[Column]) -> Error {
     let error = source.error(name.span(), format!("`{}` is not a column of this table", name.get_ref()));
     match nearest(name.get_ref(), columns.iter().map(|c| c.name.as_str())) {
@@ -389,101 +281,13 @@ fn slices(source: &Source, origin: &Source, file: &file::Slices, columns: &[Colu
     })
 }
 
-/// The parent is the deepest table named in the path; values that belong to a
-/// table further up are taken from the parent's own copy of them.
-fn parent(origin: &Source, path: &Template, all: &BTreeMap<String, Source>) -> Result<Option<Parent>> {
-    let span = origin.file.request.path.as_ref().map(|p| p.span()).unwrap_or_default();
-    let mut named: Vec<(&str, &str, &str)> = Vec::new();
-    for name in path.names().filter(|n| !n.starts_with("key.")) {
-        let Some((table, column)) = name.split_once('.') else {
-            return Err(origin.error(span.clone(), format!("`{{{name}}}` is not of the form {{table.column}}")));
-        };
-        let Some(source) = all.get(table) else {
-            let error = origin.error(span.clone(), format!("there is no table `{table}` to be the parent"));
-            return Err(match nearest(table, all.keys().map(String::as_str)) {
-                Some(near) => error.hint(format!("did you mean `{near}`?")),
-                None => error,
-            });
-        };
-        if !source.file.columns.iter().any(|(c, _)| c.get_ref() == column) {
-            let error = origin.error(span.clone(), format!("`{table}` has no column `{column}`"));
-            return Err(match nearest(column, source.file.columns.iter().map(|(c, _)| c.get_ref().as_str())) {
-                Some(near) => error.hint(format!("did you mean `{near}`?")),
-                None => error,
-            });
-        }
-        named.push((name, table, column));
-    }
-    let Some((_, table, _)) = named.last().copied() else { return Ok(None) };
-    let mut values = Vec::new();
-    for (name, of, column) in named {
-        let own = match of == table {
-            true => Some(column.to_string()),
-            false => all.get(table).and_then(|p| copy_of(p, name)),
-        };
-        let own = own
-            .ok_or_else(|| origin.error(span.clone(), format!("`{table}` has no column with from = \"{{{name}}}\"")))?;
-        values.push((name.to_string(), own));
-    }
-    Ok(Some(Parent { table: table.to_string(), values }))
-}
-
-/// The column of `parent` that holds the value bound as `name`.
-fn copy_of(parent: &Source, name: &str) -> Option<String> {
-    let wanted = format!("{{{name}}}");
-    let holds = |c: &file::Column| c.from.as_ref().is_some_and(|f| f.get_ref().0 == [wanted.as_str()]);
-    parent.file.columns.iter().find(|(_, c)| holds(c)).map(|(n, _)| n.get_ref().clone())
-}
-
-/// Every value bound into the path is also a column: it says whose child a row is.
-fn bound_columns_exist(source: &Source, path: &Template, columns: &[Column]) -> Result<()> {
-    for name in path.names() {
-        let from = From::Bound(name.to_string());
-        if !columns.iter().any(|c| c.from == from) {
-            return Err(
-                source.in_file(format!("the table needs a column with from = \"{{{name}}}\", to know a row's parent"))
-            );
-        }
-    }
-    for column in columns {
-        if let From::Bound(name) = &column.from
-            && !name.starts_with("key.")
-            && !path.names().any(|n| n == name)
-        {
-            return Err(source.in_file(format!("`{}` wants {{{name}}}, which the path does not name", column.name)));
-        }
-    }
-    Ok(())
-}
-
 fn relative(source: &Source, text: &Spanned<String>) -> Result<(usize, Pointer)> {
     Pointer::parse_relative(text.get_ref()).map_err(|why| source.error(text.span(), why))
 }
 
-fn no_cycles(tables: &[Table], sources: &BTreeMap<String, Source>) -> Result<()> {
-    let parent_of = |name: &str| {
-        let table = tables.iter().find(|t| t.name == name)?;
-        table.parent.as_ref().map(|p| p.table.clone())
-    };
-    for table in tables {
-        let mut up = parent_of(&table.name);
-        for _ in 0..tables.len() {
-            match up {
-                None => break,
-                Some(name) if name == table.name => {
-                    let path = sources.get(&table.name).map_or("", |s| s.path.as_str());
-                    return Err(Error::usage(format!("{path}: the table is its own parent, by way of its path")));
-                }
-                Some(name) => up = parent_of(&name),
-            }
-        }
-    }
-    Ok(())
-}
-
 /// Lower snake case ASCII, as every warehouse takes it unquoted. Also what
 /// keeps a table's name from leaving the destination as a path.
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     let mut bytes = name.bytes();
     bytes.next().is_some_and(|b| b.is_ascii_lowercase())
         && bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')

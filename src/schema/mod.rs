@@ -8,7 +8,9 @@
 //! Pure but for the reading of `--schemas DIR`.
 
 mod check;
+mod columns;
 mod file;
+mod parents;
 mod text;
 
 use std::collections::BTreeMap;
@@ -263,7 +265,7 @@ impl Table {
                 .hint("the rows of this table are events or buckets: they have no versions"));
         }
         let at = self.columns.iter().position(|c| c.from == From::Deleted).map_or(self.columns.len(), |i| i + 1);
-        self.columns.splice(at..at, check::history_columns());
+        self.columns.splice(at..at, columns::history_columns());
         self.history = true;
         Ok(self)
     }
