@@ -290,7 +290,7 @@ impl Selection {
             while let Some(up) = parent {
                 if excluded(up) || !can_ask(up) {
                     with_parents.clear();
-                    if named(table) {
+                    if self.named.contains(&table.name) {
                         return Err(Error::usage(format!(
                             "{} needs {}, which cannot be read in this run",
                             table.name, up.name

@@ -18,7 +18,7 @@ use crate::console::{data, tell};
 use crate::error::{Error, Result};
 use crate::fetch::Retry;
 use crate::plan::Wish;
-use crate::report::{RunReport, grouped};
+use crate::report::{RunReport, counted, grouped};
 use crate::schema::{Catalog, Surface};
 use crate::secret::Secret;
 use crate::simulator::{Behavior, Options, Simulator};
@@ -137,9 +137,9 @@ fn story(first: &RunReport, second: &RunReport) -> String {
         |report: &RunReport, f: fn(&crate::report::TableReport) -> u64| report.tables.values().map(f).sum::<u64>();
     let slices = |report: &RunReport| sum(report, |t| t.objects.len() as u64);
     format!(
-        "\nthe first sync made {} requests and wrote {} slices, the second {} and {}; {} rows are tombstones now",
-        grouped(sum(first, |t| t.requests)),
-        grouped(slices(first)),
+        "\nthe first sync made {} and wrote {}, the second {} and {}; tombstones now: {}",
+        counted(sum(first, |t| t.requests), "request"),
+        counted(slices(first), "slice"),
         grouped(sum(second, |t| t.requests)),
         grouped(slices(second)),
         grouped(sum(second, |t| t.tombstones)),

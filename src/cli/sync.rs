@@ -201,7 +201,8 @@ pub(crate) fn exit_of(report: &RunReport) -> Exit {
     let whole = asked().all(|t| t.status == "ok" && t.skipped.is_empty());
     match (whole, good) {
         (true, _) => Exit::Good,
-        (false, 0) => Exit::Nothing,
+        // Stopped before the first table ended: nothing is wrong, the next run goes on.
+        (false, 0) if !report.interrupted => Exit::Nothing,
         (false, _) => Exit::Partly,
     }
 }

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use super::{Answer, Call, Client, Meter, body, is_private};
 use crate::decode::json;
 use crate::error::{Error, Kind, Result};
+use crate::report::counted;
 use crate::schema::{Files, Pointer};
 
 /// A file as the list tells of it.
@@ -77,7 +78,7 @@ impl Client {
             tries += 1;
             if tries >= self.retry.attempts {
                 let cure = "the next run asks for this file again; the settled cursor does not pass it";
-                return Err(error.at(format!("after {tries} attempts")).hint(cure));
+                return Err(error.at(format!("after {}", counted(u64::from(tries), "attempt"))).hint(cure));
             }
             meter.retries.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(self.backoff(tries)).await;

@@ -21,6 +21,7 @@ use reqwest::Response;
 
 use crate::decode::json;
 use crate::error::{Error, Kind, Refusal, Result};
+use crate::report::counted;
 use crate::schema::{Method, Surface};
 use crate::secret::Secret;
 use budget::{Budget, Permit};
@@ -139,7 +140,9 @@ impl Client {
             *tries += 1;
             let most = if limited { MOST_REFUSALS } else { self.retry.attempts };
             if *tries >= most {
-                return Err(error.at(format!("after {most} attempts")).hint(cure(self.surface, Kind::Unavailable)));
+                return Err(error
+                    .at(format!("after {}", counted(u64::from(most), "attempt")))
+                    .hint(cure(self.surface, Kind::Unavailable)));
             }
             if wait.is_some_and(|w| w > LONGEST_WAIT) {
                 let asked = wait.unwrap_or_default().as_secs();

@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::fetch::Meter;
 use crate::lake::Written;
 pub(crate) use progress::Progress;
-pub(crate) use summary::{attention, grouped, summary, text_table};
+pub(crate) use summary::{attention, counted, grouped, summary, text_table};
 
 /// The whole run, as it is kept in `_runs/` and printed with `--format json`.
 #[derive(Clone, Debug, Serialize)]

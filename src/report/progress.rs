@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Track, grouped};
+use super::{Track, counted, grouped};
 use crate::console::tell;
 use crate::fetch::budget::Budget;
 
@@ -67,11 +67,11 @@ fn line(tracks: &[Arc<Track>], budgets: &[Arc<Budget>]) -> String {
     let ended = tracks.iter().filter(|t| t.ended().is_some()).count();
     let sum = |f: fn(&Track) -> u64| tracks.iter().map(|t| f(t)).sum::<u64>();
     let mut line = format!(
-        "{ended}/{} tables, {} slices, {} rows, {} requests",
-        tracks.len(),
-        grouped(sum(|t| t.slices.load(Ordering::Relaxed))),
-        grouped(sum(|t| t.rows.load(Ordering::Relaxed))),
-        grouped(sum(|t| t.meter.requests.load(Ordering::Relaxed))),
+        "{ended}/{}, {}, {}, {}",
+        counted(tracks.len() as u64, "table"),
+        counted(sum(|t| t.slices.load(Ordering::Relaxed)), "slice"),
+        counted(sum(|t| t.rows.load(Ordering::Relaxed)), "row"),
+        counted(sum(|t| t.meter.requests.load(Ordering::Relaxed)), "request"),
     );
     let pause = budgets.iter().map(|b| b.pause()).max().unwrap_or_default();
     if pause > REDRAW {
@@ -104,13 +104,14 @@ async fn log(tracks: &[Arc<Track>], budgets: &[Arc<Budget>]) {
 
 fn ended(track: &Track, status: &str) -> String {
     let report = track.report();
+    let reason = report.error.as_ref().map(|e| format!(": {}", e.message)).unwrap_or_default();
     format!(
-        "{}: {status}, {} rows read, {} written in {} slices, {} requests, {:.1} s",
+        "{}: {status}, {} read, {} written in {}, {}, {:.1} s{reason}",
         track.name,
-        report.rows_read,
-        report.rows_written,
-        report.objects.len(),
-        report.requests,
+        counted(report.rows_read, "row"),
+        grouped(report.rows_written),
+        counted(report.objects.len() as u64, "slice"),
+        counted(report.requests, "request"),
         report.seconds
     )
 }

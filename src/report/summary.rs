@@ -15,6 +15,12 @@ pub(crate) fn grouped(number: u64) -> String {
     text
 }
 
+/// `1 row`, `2,000 rows`.
+pub(crate) fn counted(number: u64, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", grouped(number))
+}
+
 /// Rows of cells under a head, aligned: the first column to the left, numbers to the right.
 pub(crate) fn text_table(head: &[&str], rows: &[Vec<String>], right: &[bool]) -> String {
     let width = |column: usize| {
@@ -123,11 +129,11 @@ fn last_line(report: &RunReport) -> String {
     let sum = |f: fn(&TableReport) -> u64| tables.clone().map(f).sum::<u64>();
     let seconds = (report.finished_at - report.started_at).num_milliseconds() as f64 / 1000.0;
     format!(
-        "{good} of {} tables synced to {}: {} rows read, {} written, {} requests in {seconds:.1} s",
-        report.tables.len(),
+        "{good} of {} synced to {}: {} read, {} written, {} in {seconds:.1} s",
+        counted(report.tables.len() as u64, "table"),
         report.destination,
-        grouped(sum(|t| t.rows_read)),
+        counted(sum(|t| t.rows_read), "row"),
         grouped(sum(|t| t.rows_written)),
-        grouped(sum(|t| t.requests)),
+        counted(sum(|t| t.requests), "request"),
     )
 }
