@@ -149,6 +149,12 @@ pub(crate) struct Access {
 }
 
 impl Access {
+    /// The project that the key is named after.
+    pub(crate) fn project(&self) -> Option<&str> {
+        let mut values = self.stands_for.iter().flatten();
+        values.find(|(name, _)| name == "key.project").map(|(_, project)| project.as_str())
+    }
+
     /// Whether the key stands for what the table needs.
     pub(crate) fn can_ask(&self, table: &Table) -> bool {
         let stands = |values: &[(String, String)], name: &str| values.iter().any(|(n, _)| n == name);

@@ -88,6 +88,23 @@ pub(crate) fn advance(settled: Option<DateTime<Utc>>, window: Window, policy: Po
     }
 }
 
+/// What to say when the source forgets before it is asked again: it keeps `kept` seconds.
+pub(crate) fn gap(settled: DateTime<Utc>, now: DateTime<Utc>, kept: i64) -> Option<String> {
+    let (gap, kept) = ((now - settled).num_hours(), kept / 3_600);
+    if gap > kept {
+        let lost = now - Duration::hours(kept);
+        return Some(format!(
+            "the last sync was {} days ago and the source keeps {}: events from {} to {} are lost",
+            gap / 24,
+            kept / 24,
+            settled.format("%Y-%m-%dT%H:%MZ"),
+            lost.format("%Y-%m-%dT%H:%MZ"),
+        ));
+    }
+    let near = gap * 10 > kept * 8;
+    near.then(|| format!("the last sync was {} days ago and the source keeps {}: sync more often", gap / 24, kept / 24))
+}
+
 pub(crate) fn midnight(time: DateTime<Utc>) -> DateTime<Utc> {
     time.date_naive().and_time(chrono::NaiveTime::MIN).and_utc()
 }
@@ -163,6 +180,14 @@ mod tests {
         for (settled, window, policy, expected) in cases {
             assert_eq!(advance(settled, window, policy), Some(at(expected)));
         }
+    }
+
+    #[test]
+    fn a_gap_is_told_before_it_costs_events() {
+        let gap = |settled: &str| gap(at(settled), at(NOW), 30 * 86_400);
+        assert_eq!(gap("2026-11-01T00:00:00Z"), None);
+        assert!(gap("2026-10-25T00:00:00Z").unwrap().contains("sync more often"));
+        assert!(gap("2026-10-01T00:00:00Z").unwrap().contains("2026-10-01T00:00Z to 2026-10-22T05:30Z are lost"));
     }
 
     #[test]

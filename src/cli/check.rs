@@ -74,7 +74,7 @@ pub(crate) async fn command(args: &super::Check, now: DateTime<Utc>) -> Result<E
     let mut askers = Vec::new();
     for access in access {
         let client = Client::new(access.surface, &access.base, access.key.clone(), 8, file.retry()?)?;
-        let client = Arc::new(client);
+        let client = Arc::new(client.of_project(access.project()));
         for values in access.stands_for {
             let (surface, client) = (access.surface, Arc::clone(&client));
             askers.push(Asker { surface, values, client, meter: Meter::default(), now });

@@ -104,7 +104,7 @@ impl Plan {
         let mut sources: BTreeMap<Surface, Vec<Source>> = BTreeMap::new();
         for access in &self.access {
             let client = Client::new(access.surface, &access.base, access.key.clone(), self.concurrency, self.retry)?;
-            let client = Arc::new(client);
+            let client = Arc::new(client.of_project(access.project()));
             let each = access.stands_for.iter().map(|v| Source { client: Arc::clone(&client), values: v.clone() });
             sources.entry(access.surface).or_default().extend(each);
         }

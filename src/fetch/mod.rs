@@ -64,6 +64,8 @@ pub(crate) struct Client {
     key: Secret,
     budget: Arc<Budget>,
     retry: Retry,
+    /// The project that the key is said to be of; the API's header may know better.
+    project: Option<String>,
     /// The first 401: the others would only repeat it.
     denied: OnceLock<Error>,
 }
@@ -102,7 +104,24 @@ impl Client {
             key,
             budget: Budget::new(most),
             retry,
+            project: None,
             denied: OnceLock::new(),
+        })
+    }
+
+    /// Holds the key to the project that it was named after.
+    pub(crate) fn of_project(mut self, project: Option<&str>) -> Client {
+        self.project = project.filter(|p| p.starts_with("proj_")).map(str::to_string);
+        self
+    }
+
+    /// A key under the wrong name would file one project's rows as another's.
+    fn misnamed(&self, said: Option<&str>) -> Option<Error> {
+        let (named, said) = (self.project.as_deref()?, said?);
+        let wrong = said.starts_with("proj_") && said != named;
+        wrong.then(|| {
+            Error::new(Kind::WrongKey, format!("the key named {named} belongs to {}", plain(said)))
+                .hint("correct the name of this key in OPENAI_PROJECT_KEYS")
         })
     }
 
@@ -178,6 +197,9 @@ impl Client {
         tracing::trace!(path = %call.path, status, "answer");
         let header = |name: &str| response.headers().get(name).and_then(|v| v.to_str().ok());
         let verdict = verdict(status, header, Utc::now());
+        if let Some(error) = self.misnamed(header("openai-project")) {
+            return Attempt::Fail(error);
+        }
         if let (true, 300..=399, Some(location)) = (call.is_file, status, header("location")) {
             permit.succeeded();
             return Attempt::Done(Answer::Elsewhere(location.to_string()));

@@ -164,6 +164,11 @@ async fn sync(run: &Arc<Run>, table: &Arc<Table>) -> Result<()> {
         existing.push(run.lake.days(table).await?);
     }
     let settled = run.state.lock().await.settled(&table.name);
+    if let (Some(settled), Some(_)) = (settled, &table.files)
+        && let Some(text) = plan::gap(settled, run.now, slices.history)
+    {
+        run.track(table).warn(text);
+    }
     if let (Some(since), None) = (run.wish.since, settled) {
         let day = since.format("%Y-%m-%d");
         run.track(table).warn(format!("what lies before {day} was not asked for; --full-refresh reads it"));
