@@ -2,6 +2,7 @@
 
 pub(crate) mod check;
 pub(crate) mod demo;
+pub(crate) mod init;
 pub(crate) mod state;
 pub(crate) mod sync;
 pub(crate) mod tables;
@@ -52,6 +53,12 @@ pub(crate) enum Command {
     Tables(Tables),
     /// Show or change how far each table is settled
     State(State),
+    /// Write a commented openai-elt.toml to start from
+    Init(Init),
+    /// Print the completions of a shell
+    Completions(Completions),
+    /// Print the manual page
+    Man,
     /// Sync a simulated organization on this machine, twice, and show what changed
     Demo(Demo),
 }
@@ -197,6 +204,20 @@ pub(crate) struct StateOf {
     /// Configuration file [default: openai-elt.toml, if there is one]
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// File to write; one that is there is left alone
+    #[arg(value_name = "FILE", default_value = "openai-elt.toml")]
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// Shell to complete for
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
 }
 
 #[derive(Debug, Args)]
