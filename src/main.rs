@@ -54,6 +54,7 @@ async fn command(command: Command, now: DateTime<Utc>) -> Result<Exit> {
         Command::Check(args) => cli::check::command(&args, now).await,
         Command::Tables(args) => cli::tables::command(&args),
         Command::State(args) => cli::state::command(&args).await,
+        Command::Verify(args) => cli::verify::command(&args).await,
         Command::Init(args) => cli::init::init(&args),
         Command::Completions(args) => Ok(cli::init::completions(&args)),
         Command::Man => cli::init::man(),

@@ -6,6 +6,7 @@ pub(crate) mod init;
 pub(crate) mod state;
 pub(crate) mod sync;
 pub(crate) mod tables;
+pub(crate) mod verify;
 
 use std::path::PathBuf;
 
@@ -53,6 +54,8 @@ pub(crate) enum Command {
     Tables(Tables),
     /// Show or change how far each table is settled
     State(State),
+    /// Read back what was written and compare it with the run reports
+    Verify(Verify),
     /// Write a commented openai-elt.toml to start from
     Init(Init),
     /// Print the completions of a shell
@@ -189,6 +192,8 @@ pub(crate) enum StateAction {
     },
     /// Print the state file as it is
     Export(StateOf),
+    /// Derive the state from what the lake holds, when the file is lost
+    Rebuild(StateOf),
 }
 
 #[derive(Debug, Args)]
@@ -204,6 +209,20 @@ pub(crate) struct StateOf {
     /// Configuration file [default: openai-elt.toml, if there is one]
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// Destination to read back
+    #[arg(long, value_name = "DEST")]
+    pub(crate) dest: Option<String>,
+
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+
+    #[command(flatten)]
+    pub(crate) common: Common,
 }
 
 #[derive(Debug, Args)]

@@ -1,7 +1,9 @@
 //! `state show|reset|export`: how far each table is settled.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use chrono::NaiveTime;
 use tokio_util::sync::CancellationToken;
 
 use super::sync::destination;
@@ -9,9 +11,10 @@ use super::{Exit, StateAction, StateOf};
 use crate::config::File;
 use crate::console::{data, tell};
 use crate::error::{Error, Result, nearest};
-use crate::lake::{Lake, Lease, StateFile};
-use crate::report::text_table;
-use crate::schema::glob;
+use crate::lake::{Found, Lake, Lease, State, StateFile};
+use crate::plan::midnight;
+use crate::report::{counted, text_table};
+use crate::schema::{Catalog, Policy, glob};
 
 pub(crate) async fn command(args: &super::State) -> Result<Exit> {
     match &args.action {
@@ -30,6 +33,7 @@ pub(crate) async fn command(args: &super::State) -> Result<Exit> {
             data(&file.load().await?.text());
         }
         StateAction::Reset { tables, of } => reset(tables, of).await?,
+        StateAction::Rebuild(of) => rebuild(of).await?,
     }
     Ok(Exit::Good)
 }
@@ -37,11 +41,7 @@ pub(crate) async fn command(args: &super::State) -> Result<Exit> {
 fn open(of: &StateOf) -> Result<(Arc<Lake>, StateFile)> {
     let config = File::read(of.config.as_deref())?;
     let dest = destination(of.dest.as_ref(), &config)?;
-    if !dest.contains("://") && !std::path::Path::new(&dest).exists() {
-        return Err(Error::usage(format!("the destination {dest} is not there"))
-            .hint("give --dest the folder that was synced to"));
-    }
-    let lake = Arc::new(Lake::open(&dest)?);
+    let lake = Arc::new(Lake::existing(&dest)?);
     let state = of.state.clone().or(config.state);
     let file = StateFile::open(&lake, state.as_deref())?;
     Ok((lake, file))
@@ -66,5 +66,34 @@ async fn reset(patterns: &[String], of: &StateOf) -> Result<()> {
     file.save(&state).await?;
     lease.release().await;
     tell(&format!("forgotten: {}; the next sync reads their whole history again", forgotten.join(", ")));
+    Ok(())
+}
+
+/// What the lake itself tells of how far each table is settled.
+///
+/// Never too far: windows are committed in order, so that everything before the
+/// end of the newest day that has an object was read; and nothing later than the
+/// moment when its newest row was.
+async fn rebuild(of: &StateOf) -> Result<()> {
+    let (lake, file) = open(of)?;
+    let catalog = Catalog::load(None)?;
+    let lease = Lease::take(&lake, "state rebuild", &CancellationToken::new()).await?;
+    let mut newest: BTreeMap<String, Found> = BTreeMap::new();
+    for found in lake.objects().await? {
+        // In the order of their paths, which is that of the days.
+        newest.insert(found.table.clone(), found);
+    }
+    let mut state = State::default();
+    for (name, found) in newest {
+        let Some(table) = catalog.get(&name) else { continue };
+        let Some(synced) = lake.content(&found, table).await?.synced else { continue };
+        let end = found.day.and_then(|day| day.succ_opt()).map(|day| day.and_time(NaiveTime::MIN).and_utc());
+        let settled = end.map_or(synced, |end| end.min(synced));
+        let settled = if table.policy == Policy::Replace { midnight(settled) } else { settled };
+        state.settle(&name, settled);
+    }
+    file.save(&state).await?;
+    lease.release().await;
+    tell(&format!("the state of {} was derived from the lake", counted(state.tables.len() as u64, "table")));
     Ok(())
 }

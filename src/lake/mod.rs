@@ -10,7 +10,6 @@ mod lease;
 mod read;
 mod slice;
 mod state;
-#[cfg(test)]
 mod verify;
 mod versions;
 
@@ -32,6 +31,7 @@ pub(crate) use lease::Lease;
 pub(crate) use read::open_old;
 pub(crate) use slice::{Slice, Written};
 pub(crate) use state::{State, StateFile};
+pub(crate) use verify::Found;
 #[cfg(test)]
 pub(crate) use verify::row_hashes;
 
@@ -63,6 +63,15 @@ impl Lake {
             Some("file") => Lake::folder(dest, FilePath::new(dest.trim_start_matches("file://"))),
             Some(_) => Lake::url(dest),
         }
+    }
+
+    /// Opens a destination that must be there already.
+    pub(crate) fn existing(dest: &str) -> Result<Lake> {
+        if scheme(dest).is_none() && !FilePath::new(dest).exists() {
+            return Err(Error::usage(format!("the destination {dest} is not there"))
+                .hint("give --dest the folder that was synced to"));
+        }
+        Lake::open(dest)
     }
 
     fn folder(shown: &str, path: &FilePath) -> Result<Lake> {

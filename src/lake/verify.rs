@@ -1,15 +1,117 @@
-//! Reading objects back to compare them.
+//! Reading objects back: to compare them with the run reports, and to derive the state from them.
 
+use std::collections::BTreeMap;
+
+use arrow_array::Array;
+use arrow_array::cast::AsArray;
+use arrow_array::types::TimestampMicrosecondType;
+use chrono::{DateTime, NaiveDate, Utc};
 use futures::TryStreamExt;
 use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStoreExt};
 
-use super::Lake;
-use super::keys::hashes;
+use super::keys::{KeySet, hashes};
 use super::read::open_at;
+use super::{Lake, OBJECT, storage};
 use crate::error::{Error, Result};
-use crate::schema::{From, Table};
+use crate::plan::day;
+use crate::schema::Table;
+
+/// An object of the lake.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) path: String,
+    pub(crate) table: String,
+    pub(crate) day: Option<NaiveDate>,
+    pub(crate) bytes: u64,
+    location: Path,
+}
+
+/// What reading an object whole told.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Content {
+    pub(crate) rows: u64,
+    /// Rows whose key another row of the object has too.
+    pub(crate) repeated: u64,
+    /// Rows of a day table that belong to another day.
+    pub(crate) misplaced: u64,
+    pub(crate) synced: Option<DateTime<Utc>>,
+}
+
+impl Lake {
+    /// Every object of every table, known or not, by path.
+    pub(crate) async fn objects(&self) -> Result<Vec<Found>> {
+        let prefix = Some(&self.root).filter(|root| !root.as_ref().is_empty());
+        let listed: Vec<ObjectMeta> =
+            self.store.list(prefix).try_collect().await.map_err(|e| storage(&e, &self.shown))?;
+        let mut found: Vec<Found> = listed.into_iter().filter_map(|meta| self.found(meta)).collect();
+        found.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(found)
+    }
+
+    fn found(&self, meta: ObjectMeta) -> Option<Found> {
+        let path = self.relative(&meta.location);
+        let parts: Vec<&str> = path.split('/').collect();
+        let (table, day) = match parts.as_slice() {
+            [table, object] if *object == OBJECT => (*table, None),
+            [table, date, object] if *object == OBJECT => (*table, Some(date.strip_prefix("date=")?.parse().ok()?)),
+            _ => return None,
+        };
+        if table.starts_with('_') {
+            return None;
+        }
+        Some(Found { table: table.to_string(), day, bytes: meta.size, location: meta.location, path: path.clone() })
+    }
+
+    /// Reads an object whole.
+    pub(crate) async fn content(&self, found: &Found, table: &Table) -> Result<Content> {
+        let old = open_at(self, found.location.clone()).await?;
+        let old = old.ok_or_else(|| Error::integrity(format!("{} is gone", found.path)))?;
+        let mut rows = old.stream()?;
+        let mut content = Content::default();
+        let mut keys = KeySet::default();
+        let mut newest = None;
+        while let Some(batch) = rows.try_next().await? {
+            let index = |name: &str| batch.schema().index_of(name).map_err(|e| Error::integrity(e.to_string()));
+            let mut key = table.key.iter().map(|k| index(&table.columns[*k].name)).collect::<Result<Vec<_>>>()?;
+            // With history, a key has a row for each version.
+            key.extend(index("_valid_from"));
+            content.rows += batch.num_rows() as u64;
+            content.repeated += hashes(&batch, &key)?.into_iter().filter(|hash| !keys.insert(*hash)).count() as u64;
+            let times =
+                |name: &str| Ok::<_, Error>(batch.column(index(name)?).as_primitive::<TimestampMicrosecondType>());
+            if let (Some(slices), Some(of)) = (&table.slices, found.day) {
+                let by = times(&table.columns[slices.by].name)?;
+                let other = |row: &usize| day(by.is_valid(*row).then(|| by.value(*row))) != of;
+                content.misplaced += (0..batch.num_rows()).filter(other).count() as u64;
+            }
+            newest = newest.max(times("_synced_at")?.iter().flatten().max());
+        }
+        content.synced = newest.and_then(DateTime::from_timestamp_micros);
+        Ok(content)
+    }
+
+    /// The texts of all run reports, oldest first.
+    pub(crate) async fn reports(&self) -> Result<Vec<(String, String)>> {
+        let prefix = self.path(&["_runs"]);
+        let listed: Vec<ObjectMeta> = match self.store.list(Some(&prefix)).try_collect().await {
+            Ok(listed) => listed,
+            Err(object_store::Error::NotFound { .. }) => Vec::new(),
+            Err(e) => return Err(storage(&e, &self.shown)),
+        };
+        let mut texts = BTreeMap::new();
+        for meta in listed.into_iter().filter(|m| m.location.as_ref().ends_with(".json")) {
+            let path = self.relative(&meta.location);
+            let failed = |e: object_store::Error| storage(&e, &self.shown).at(path.clone());
+            let bytes = self.store.get(&meta.location).await.map_err(failed)?.bytes().await.map_err(failed)?;
+            texts.insert(path.clone(), String::from_utf8_lossy(&bytes).into_owned());
+        }
+        Ok(texts.into_iter().collect())
+    }
+}
 
 /// The hashes of an object's keys, and of its whole rows but for the moment they were read, both sorted.
+#[cfg(test)]
 pub(crate) async fn row_hashes(lake: &Lake, table: &Table, path: &Path) -> Result<(Vec<u128>, Vec<u128>)> {
     let old = open_at(lake, path.clone()).await?.ok_or_else(|| Error::integrity(format!("{path} is not there")))?;
     let mut rows = old.stream()?;
@@ -17,7 +119,7 @@ pub(crate) async fn row_hashes(lake: &Lake, table: &Table, path: &Path) -> Resul
     while let Some(batch) = rows.try_next().await? {
         let index = |name: &str| batch.schema().index_of(name).map_err(|e| Error::integrity(e.to_string()));
         let key = table.key.iter().map(|k| index(&table.columns[*k].name)).collect::<Result<Vec<_>>>()?;
-        let data = table.columns.iter().filter(|c| c.from != From::SyncedAt).map(|c| index(&c.name));
+        let data = table.columns.iter().filter(|c| c.from != crate::schema::From::SyncedAt).map(|c| index(&c.name));
         keys.extend(hashes(&batch, &key)?);
         all.extend(hashes(&batch, &data.collect::<Result<Vec<_>>>()?)?);
     }
