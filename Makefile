@@ -12,7 +12,7 @@ DENY_VERSION := 0.20.2
 PYTEST ?= -n auto
 CRASH_STRIDE ?= 5
 
-.PHONY: help build demo test test-rust test-outside check fmt clippy deny advisories docs docs-check clean
+.PHONY: help build demo test test-rust test-outside conformance check fmt clippy deny advisories docs docs-check clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ test-rust: ## Run the Rust tests only (CRASH_STRIDE=1 crashes at every operation
 
 test-outside: build $(VENV)/ready ## Run the outside tests only (PYTEST="-k name" chooses)
 	OPENAI_ELT_BIN=$(BINARY) $(VENV)/bin/pytest $(PYTEST)
+
+conformance: $(VENV)/ready ## Compare schemas/ with the official SDK, and with OPENAPI="one.json two.json" (part of test-outside)
+	PYTHONPATH=tests $(VENV)/bin/python -m conformance $(OPENAPI)
 
 check: fmt clippy deny docs-check ## Check format, lints, licences of dependencies, and that docs are up to date
 

@@ -64,7 +64,12 @@ async fn serve(simulator: &Simulator) -> Result<Exit> {
     let about = json!({
         "base_url": simulator.base_url(),
         "control_url": simulator.control_url(),
+        "chatgpt_base_url": simulator.chatgpt_base_url(),
         "admin_key": simulator.admin_key(),
+        "codex_key": simulator.codex_key(),
+        "compliance_key": simulator.compliance_key(),
+        "workspace_ids": simulator.workspace_ids(),
+        "organization_id": simulator.organization_id(),
         "project_keys": simulator.project_keys().into_iter().collect::<std::collections::BTreeMap<_, _>>(),
     });
     data(&format!("{about}\n"));
@@ -101,18 +106,32 @@ async fn show(simulator: &Simulator, out: &Path, now: DateTime<Utc>) -> Result<E
     Ok(exits.into_iter().find(|e| *e != Exit::Good).unwrap_or(Exit::Good))
 }
 
-async fn sync(simulator: &Simulator, out: &Path, now: DateTime<Utc>) -> Result<RunReport> {
-    let base = simulator.base_url();
-    let key = |surface, key: &str, values| Access {
+/// The keys of all four surfaces, as the environment would give them.
+fn access(simulator: &Simulator) -> Vec<Access> {
+    let (openai, chatgpt) = (simulator.base_url(), simulator.chatgpt_base_url());
+    let named = |name: &str, value: &str| vec![(name.to_string(), value.to_string())];
+    let key = |surface, base: &str, key: &str, stands_for| Access {
         surface,
-        base: base.clone(),
+        base: base.to_string(),
         key: Secret::new(key),
-        stands_for: vec![values],
+        stands_for,
     };
-    let mut access = vec![key(Surface::Admin, simulator.admin_key(), Vec::new())];
+    let workspaces: Vec<_> = simulator.workspace_ids().iter().map(|id| named("key.workspace", id)).collect();
+    let organization = named("key.organization", simulator.organization_id());
+    let everywhere = workspaces.iter().cloned().chain([organization]).collect();
+    let mut access = vec![
+        key(Surface::Admin, &openai, simulator.admin_key(), vec![Vec::new()]),
+        key(Surface::Codex, &chatgpt, simulator.codex_key(), workspaces),
+        key(Surface::Compliance, &chatgpt, simulator.compliance_key(), everywhere),
+    ];
     for (project, secret) in simulator.project_keys() {
-        access.push(key(Surface::Project, &secret, vec![("key.project".to_string(), project)]));
+        access.push(key(Surface::Project, &openai, &secret, vec![named("key.project", &project)]));
     }
+    access
+}
+
+async fn sync(simulator: &Simulator, out: &Path, now: DateTime<Utc>) -> Result<RunReport> {
+    let access = access(simulator);
     let catalog = Catalog::load(None)?;
     let chosen = crate::config::Selection::default().choose(&catalog, &access)?;
     let plan = Plan {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::route;
+use super::route::{self, Host};
 
 /// One order: requests to `path` are answered as said here, `times` times.
 ///
@@ -76,8 +76,12 @@ fn matches(pattern: &str, path: &str) -> bool {
 }
 
 fn is_of_the_api(segments: &[&str]) -> bool {
-    let below: Vec<String> = segments.iter().skip(1).map(|&s| s.to_owned()).collect();
-    route::find(&below).is_some()
+    let path = format!("/{}", segments.join("/"));
+    let Some((host, below)) = Host::of(&path) else {
+        return false;
+    };
+    let below: Vec<String> = below.split('/').map(str::to_owned).collect();
+    route::find(host, &below).is_some()
 }
 
 #[cfg(test)]

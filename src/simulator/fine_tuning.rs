@@ -1,14 +1,18 @@
 //! Fine-tuning, as far as the admin key needs it: the permissions of a checkpoint hang
 //! on checkpoints, which only a project key can list. The first two projects have jobs.
 
+use std::cell::Cell;
+
 use serde_json::{Value, json};
 
+use super::collection;
 use super::identity::counted;
 use super::place::Place;
 use super::projects::within;
 use super::query::Query;
 use super::refusal::Refusal;
 use super::route::{Answer, Key, Listing, Order, Route, Row, Style, limit};
+use super::sample::{self, Blanks};
 use super::world::{DAY, ORGANIZATION, World};
 
 pub(super) const ROUTES: &[Route] = &[
@@ -63,11 +67,11 @@ const BASE_MODEL: &str = "gpt-4.1-mini-2025-04-14";
 const CHECKPOINTS: usize = 2;
 
 /// The projects that have fine-tuning jobs.
-pub(super) const TUNING_PROJECTS: [usize; 2] = [0, 1];
+const TUNING_PROJECTS: [usize; 2] = [0, 1];
 
 fn job_count(project: usize) -> usize {
     match project {
-        0 => 5,
+        0 => 19,
         1 => 2,
         _ => 0,
     }
@@ -111,33 +115,21 @@ fn job(world: &World, place: &Place, at: usize) -> Value {
         "validation_file": at.is_multiple_of(2).then_some("file-simulatedvalidation"),
         "integrations": (at == 0).then(|| json!([
             {"type": "wandb", "wandb": {"project": "simulated", "name": null, "entity": null, "tags": []}},
+            {"type": "wandb", "wandb": {"project": "simulated", "name": "Run 1", "entity": "search", "tags": ["eu"]}},
         ])),
         "seed": 42 + at,
-        "method": method(at),
+        "method": method(world, place, at),
         "metadata": (at != 1).then(|| json!({"team": "search"})),
     })
 }
 
-fn method(at: usize) -> Value {
-    match at % 3 {
-        0 => json!({"type": "supervised", "supervised": {"hyperparameters": {
-            "batch_size": 4, "learning_rate_multiplier": 2.0, "n_epochs": "auto",
-        }}}),
-        1 => json!({"type": "dpo", "dpo": {"hyperparameters": {
-            "beta": 0.1, "batch_size": "auto", "learning_rate_multiplier": "auto", "n_epochs": 3,
-        }}}),
-        _ => json!({"type": "reinforcement", "reinforcement": {
-            "grader": {
-                "type": "string_check", "name": "exact", "operation": "eq",
-                "input": "{{sample.output_text}}", "reference": "{{item.answer}}",
-            },
-            "hyperparameters": {
-                "batch_size": "auto", "learning_rate_multiplier": "auto", "n_epochs": 1,
-                "reasoning_effort": "medium", "compute_multiplier": 1.0,
-                "eval_interval": 10, "eval_samples": "auto",
-            },
-        }}),
-    }
+/// Every method, and every kind of grader, comes once.
+fn method(world: &World, place: &Place, at: usize) -> Value {
+    let variants = collection::parsed(include_str!("samples/fine_tuning_methods.json"));
+    let chance = within(world, place.project, "method").at(at as u64);
+    let blanks = Blanks { world, place, chance, id: "", number: at, moment: world.today, filled: Cell::new(0) };
+    let template = variants.get(at % variants.len().max(1));
+    template.map_or(Value::Null, |template| sample::fill(template, &blanks))
 }
 
 /// The name of the model at a checkpoint: this, not its id, is the parent of the permissions.

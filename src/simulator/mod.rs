@@ -11,10 +11,18 @@
 //!
 //! One file per area, each with its part of the routing table: `identity`, `roles`,
 //! `projects`, `limits`, `governance`, `audit`, `reports` (with `report`, `dimension`,
-//! `ledger` and `money`), `fine_tuning`. A new area brings a file and a line in `route`.
+//! `ledger` and `money`), `fine_tuning`; what project keys list: `surface`, `surface_agents`;
+//! the other host: `codex`, `chatgpt`, `chatgpt_people`, `logs` (with `log_files`). A new area
+//! brings a file and a line in `route`. Records of the later areas are data: `collection`,
+//! `sample` and `samples/`.
 
 mod api;
 mod audit;
+mod chatgpt;
+mod chatgpt_people;
+mod codex;
+mod codex_rows;
+mod collection;
 mod control;
 mod dimension;
 mod faults;
@@ -23,8 +31,11 @@ mod governance;
 mod identity;
 mod ledger;
 mod limits;
+mod log_files;
+mod logs;
 mod money;
 mod mutate;
+mod mutate_surfaces;
 mod options;
 mod pages;
 mod place;
@@ -36,7 +47,11 @@ mod report;
 mod reports;
 mod roles;
 mod route;
+mod sample;
 mod server;
+mod sha256;
+mod surface;
+mod surface_agents;
 #[cfg(test)]
 mod tests;
 mod traffic;
@@ -55,14 +70,14 @@ use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 
 pub(crate) use options::{Behavior, Options};
-use server::Shared;
+use server::{Door, Shared};
 use world::World;
 
 /// A running simulation. It stops when dropped.
 pub(crate) struct Simulator {
     shared: Arc<Shared>,
     address: SocketAddr,
-    accepting: JoinHandle<()>,
+    accepting: [JoinHandle<()>; 2],
 }
 
 impl Simulator {
@@ -70,14 +85,23 @@ impl Simulator {
     pub(crate) async fn start(options: Options, port: u16) -> io::Result<Simulator> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let address = listener.local_addr()?;
-        let shared = Arc::new(Shared::new(World::new(options)));
-        let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
+        let downloads = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let mut world = World::new(options);
+        world.downloads = format!("http://{}", downloads.local_addr()?);
+        let shared = Arc::new(Shared::new(world));
+        let accepting = [(listener, Door::Api), (downloads, Door::Downloads)]
+            .map(|(listener, door)| tokio::spawn(accept(listener, door, Arc::clone(&shared))));
         Ok(Simulator { shared, address, accepting })
     }
 
     /// The API, as `OPENAI_BASE_URL` takes it.
     pub(crate) fn base_url(&self) -> String {
         format!("http://{}/v1", self.address)
+    }
+
+    /// The other host's API, as `CHATGPT_BASE_URL` takes it.
+    pub(crate) fn chatgpt_base_url(&self) -> String {
+        format!("http://{}/chatgpt/v1", self.address)
     }
 
     /// The control plane.
@@ -89,11 +113,28 @@ impl Simulator {
         api::ADMIN_KEY
     }
 
-    /// The projects that have something only a project key can read, with a key for each.
+    pub(crate) fn codex_key(&self) -> &'static str {
+        api::CODEX_KEY
+    }
+
+    pub(crate) fn compliance_key(&self) -> &'static str {
+        api::COMPLIANCE_KEY
+    }
+
+    /// The ChatGPT workspaces, which have the same keys.
+    pub(crate) fn workspace_ids(&self) -> Vec<String> {
+        self.shared.world().workspaces.to_vec()
+    }
+
+    pub(crate) fn organization_id(&self) -> &'static str {
+        world::ORGANIZATION
+    }
+
+    /// The projects that have a key of their own, each with its key.
     pub(crate) fn project_keys(&self) -> Vec<(String, String)> {
         let world = self.shared.world();
-        let projects = fine_tuning::TUNING_PROJECTS.into_iter();
-        projects
+        world
+            .keyed_projects()
             .map(|project| world.project_id(project).to_owned())
             .map(|id| (id.clone(), format!("{}{id}", api::PROJECT_KEY_PREFIX)))
             .collect()
@@ -107,12 +148,14 @@ impl Simulator {
 
 impl Drop for Simulator {
     fn drop(&mut self) {
-        self.accepting.abort();
+        for accepting in &self.accepting {
+            accepting.abort();
+        }
     }
 }
 
 /// The connections live in a set of their own, so that they end together with this task.
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+async fn accept(listener: TcpListener, door: Door, shared: Arc<Shared>) {
     let mut connections = JoinSet::new();
     loop {
         let Ok((stream, _)) = listener.accept().await else {
@@ -123,7 +166,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         let _ = stream.set_nodelay(true);
         let shared = Arc::clone(&shared);
         connections.spawn(async move {
-            let service = service_fn(|request| server::serve(&shared, request));
+            let service = service_fn(|request| server::serve(&shared, door, request));
             let connection =
                 http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
             // A client that goes away, or a fault that closes: nobody is left to tell.

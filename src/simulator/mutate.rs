@@ -3,9 +3,10 @@
 
 use super::audit;
 use super::identity;
+use super::mutate_surfaces;
 use super::projects;
 use super::roles;
-use super::world::{DAY, World};
+use super::world::{DAY, KEYED, World};
 
 /// Days whose numbers are still restated, today included.
 const RESTATED_DAYS: i64 = 3;
@@ -18,6 +19,7 @@ pub(super) fn day(world: &mut World) -> Vec<String> {
     let told = [leave(world), delete_key(world), archive(world), accept(world), rename(world), Some(restate(world))];
     let mut told: Vec<String> = told.into_iter().flatten().collect();
     told.extend(log(world));
+    told.extend(mutate_surfaces::day(world));
     told
 }
 
@@ -44,13 +46,13 @@ fn delete_key(world: &mut World) -> Option<String> {
     Some(format!("API key {key} of project {project} was deleted."))
 }
 
-/// Never one of the first two, which have fine-tuning jobs, nor the last one.
+/// Never one of those with a key, nor the last one.
 fn archive(world: &mut World) -> Option<String> {
     let active: Vec<usize> = world.active_projects().collect();
     if active.len() <= FEWEST {
         return None;
     }
-    let candidates = &active[2..active.len() - 1];
+    let candidates = active.get(KEYED..active.len() - 1).unwrap_or_default();
     let chance = world.chance.of("archived").at(world.changes.days);
     let project = *candidates.get(chance.index(candidates.len()))?;
     let now = world.now();

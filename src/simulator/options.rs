@@ -37,6 +37,8 @@ pub(crate) struct Behavior {
     pub(crate) null_last_id: bool,
     /// Query parameters that the documents do not name are ignored instead of refused.
     pub(crate) lenient: bool,
+    /// A signed address of a log file serves so many seconds; five minutes if not said.
+    pub(crate) signed_url_seconds: Option<i64>,
 }
 
 impl Default for Options {

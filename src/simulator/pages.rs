@@ -1,4 +1,4 @@
-//! Cutting a list into pages, in the four ways in which the documents do it.
+//! Cutting a list into pages, in the ways in which the documents do it.
 
 use std::fmt::Write as _;
 
@@ -9,7 +9,7 @@ use super::place::Place;
 use super::query::Query;
 use super::random::Chance;
 use super::refusal::Refusal;
-use super::route::{Listing, Order, Row, Style};
+use super::route::{Limit, Listing, Order, Row, Style};
 use super::world::World;
 
 /// One page of a list, in its envelope.
@@ -20,28 +20,57 @@ pub(super) fn page(
     query: &Query,
     nullable: bool,
 ) -> Result<String, Refusal> {
-    let size = page_size(listing, query)?;
-    let mut rows = (listing.rows)(world, place, query)?;
-    if descending(listing.order, query)? {
+    let shape = Shape { style: listing.style, limit: listing.limit, order: listing.order };
+    let rows = (listing.rows)(world, place, query)?;
+    cut(shape, rows, |at| (listing.record)(world, place, at), query, nullable)
+}
+
+/// How a list is cut.
+#[derive(Clone, Copy)]
+pub(super) struct Shape {
+    pub(super) style: Style,
+    pub(super) limit: Limit,
+    pub(super) order: Order,
+}
+
+/// One page of rows that are there, oldest first.
+pub(super) fn cut(
+    shape: Shape,
+    mut rows: Vec<Row>,
+    record: impl Fn(usize) -> Value,
+    query: &Query,
+    nullable: bool,
+) -> Result<String, Refusal> {
+    let size = match shape.style {
+        Style::Whole | Style::Single => rows.len(),
+        _ => page_size(shape.limit, query)?,
+    };
+    if descending(shape.order, query)? {
         rows.reverse();
     }
     if let Some(before) = query.text("before") {
         rows.truncate(position(&rows, "before", before, Some(before))?);
         rows.drain(..rows.len().saturating_sub(size));
     }
-    let start = start(listing, &rows, query)?;
-    let shown = &rows[start..rows.len().min(start + size)];
+    let start = start(shape.style, &rows, query)?;
+    // Some lists hold back a record of a page although there are more.
+    let held_back = usize::from(shape.style == Style::ShortPages && size > 2 && start % 2 == 0);
+    let shown = &rows[start..rows.len().min(start + size - held_back)];
+    if shape.style == Style::Single {
+        let single = rows.first().map(|row| record(row.at).to_string());
+        return single.ok_or_else(|| Refusal::not_found("There is none."));
+    }
     let mut text = String::from("{\"object\":\"list\",\"data\":[");
     for (position, row) in shown.iter().enumerate() {
         if position > 0 {
             text.push(',');
         }
-        let _ = write!(text, "{}", (listing.record)(world, place, row.at));
+        let _ = write!(text, "{}", record(row.at));
     }
     let has_more = start + shown.len() < rows.len();
     let full = shown.len() == size && has_more;
     let hidden = nullable && full && hides_last_id(shown);
-    close(&mut text, listing.style, shown, has_more, hidden);
+    close(&mut text, shape.style, shown, has_more, hidden);
     Ok(text)
 }
 
@@ -56,9 +85,9 @@ fn hides_last_id(shown: &[Row]) -> bool {
     Chance::new(0).of(last).once_in(2)
 }
 
-fn page_size(listing: &Listing, query: &Query) -> Result<usize, Refusal> {
-    let asked = query.integer("limit")?.unwrap_or(listing.limit.default);
-    check_limit(asked, listing.limit.least, listing.limit.most)
+fn page_size(limit: Limit, query: &Query) -> Result<usize, Refusal> {
+    let asked = query.integer("limit")?.unwrap_or(limit.default);
+    check_limit(asked, limit.least, limit.most)
 }
 
 /// A limit that is out of bounds is refused, never clamped.
@@ -78,20 +107,21 @@ fn descending(order: Order, query: &Query) -> Result<bool, Refusal> {
     let words = order.words();
     Ok(match query.one_of("order", &words)? {
         Some(word) => word == words[1],
-        None => matches!(order, Order::Descending | Order::DescendingInWords),
+        None => matches!(order, Order::NewestFirst | Order::Descending | Order::DescendingInWords),
     })
 }
 
 /// The position behind the cursor.
-fn start(listing: &Listing, rows: &[Row], query: &Query) -> Result<usize, Refusal> {
-    let Some(after) = query.text("after") else {
+fn start(style: Style, rows: &[Row], query: &Query) -> Result<usize, Refusal> {
+    let name = style.parameter();
+    let Some(after) = query.text(name) else {
         return Ok(0);
     };
-    let id = match listing.style {
-        Style::Next => unseal(after),
+    let id = match style {
+        Style::Next | Style::Page | Style::Cursor => unseal(after),
         _ => Some(after.to_owned()),
     };
-    Ok(position(rows, "after", after, id.as_deref())? + 1)
+    Ok(position(rows, name, after, id.as_deref())? + 1)
 }
 
 fn position(rows: &[Row], name: &str, given: &str, id: Option<&str>) -> Result<usize, Refusal> {
@@ -107,15 +137,19 @@ fn close(text: &mut String, style: Style, shown: &[Row], has_more: bool, hidden:
     let first = shown.first().map(|row| row.id.clone());
     let last = shown.last().map(|row| row.id.clone());
     let rest = match style {
-        Style::LastId => format!(
+        Style::LastId | Style::ShortPages | Style::CursorIsLastId => format!(
             ",\"first_id\":{},\"last_id\":{},\"has_more\":{has_more}",
             Value::from(first),
             Value::from(last.filter(|_| !hidden)),
         ),
         Style::LastItem => format!(",\"has_more\":{has_more}"),
-        Style::UntilEmpty => String::new(),
-        Style::Next => {
+        Style::UntilEmpty | Style::Whole | Style::Single => String::new(),
+        Style::Next | Style::Page => {
             format!(",\"has_more\":{has_more},\"next\":{}", Value::from(last.filter(|_| has_more).map(|id| seal(&id))),)
+        }
+        Style::Cursor => {
+            let cursor = last.clone().filter(|_| has_more).map(|id| seal(&id));
+            format!(",\"last_id\":{},\"cursor\":{},\"has_more\":{has_more}", Value::from(last), Value::from(cursor))
         }
     };
     text.push(']');

@@ -1,18 +1,26 @@
 //! Where a request stands: the parents that its path names, checked and found.
 
+use super::collection;
 use super::fine_tuning;
 use super::governance;
 use super::identity;
 use super::projects;
+use super::query::Query;
 use super::refusal::Refusal;
-use super::world::World;
+use super::route::{self, Answer};
+use super::world::{ORGANIZATION, World};
 
 /// The parents of a path. A number is only meaningful where the path names such a parent.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Place {
     /// As the path gave them: (`projects.id`, `proj_...`).
     pub(super) values: Vec<(&'static str, String)>,
+    /// The position of each of these among its like.
+    pub(super) numbers: Vec<usize>,
     pub(super) project: usize,
+    pub(super) workspace: usize,
+    /// Whose records these are, where they are somebody's.
+    pub(super) person: Option<usize>,
     pub(super) user: usize,
     pub(super) group: usize,
     pub(super) provider: usize,
@@ -50,13 +58,37 @@ impl Place {
             "fine_tuning_jobs.id" => {
                 self.job = fine_tuning::job_number(world, self.project, id).ok_or_else(missing)?;
             }
-            _ => {
+            "fine_tuning_job_checkpoints.fine_tuned_model_checkpoint" => {
                 let (project, job, checkpoint) = fine_tuning::find_checkpoint(world, id).ok_or_else(missing)?;
                 (self.project, self.job, self.checkpoint) = (project, job, checkpoint);
             }
+            "key.workspace" => self.workspace = world.workspace_number(id).ok_or_else(missing)?,
+            "key.organization" if id == ORGANIZATION => {}
+            // Looked up among the files of that moment when it is told.
+            "log_files.id" => {}
+            _ => {
+                let known = candidates(world, self, parent);
+                let number = known.iter().position(|known| known == id).ok_or_else(missing)?;
+                self.numbers.push(number);
+                if parent == "chatgpt_users.id" {
+                    self.person = world.user_number(id);
+                }
+                self.values.push((parent, id.to_owned()));
+                return Ok(());
+            }
         }
+        self.numbers.push(match parent {
+            "fine_tuning_jobs.id" => self.job,
+            _ => 0,
+        });
         self.values.push((parent, id.to_owned()));
         Ok(())
+    }
+
+    /// What a parent is bound to.
+    pub(super) fn value(&self, parent: &str) -> Option<&str> {
+        let found = self.values.iter().find(|(name, _)| *name == parent);
+        found.map(|(_, value)| value.as_str())
     }
 }
 
@@ -93,6 +125,20 @@ pub(super) fn candidates(world: &World, place: &Place, parent: &str) -> Vec<Stri
         "project_groups.group_id" => groups(projects::groups_of(world, place.project)),
         "workload_identity_providers.id" => governance::provider_ids(world),
         "fine_tuning_jobs.id" => fine_tuning::job_ids(world, place.project),
-        _ => fine_tuning::all_checkpoints(world),
+        "fine_tuning_job_checkpoints.fine_tuned_model_checkpoint" => fine_tuning::all_checkpoints(world),
+        "key.workspace" => world.workspaces.to_vec(),
+        "key.organization" => vec![ORGANIZATION.to_owned()],
+        _ => listed(world, place, parent),
     }
+}
+
+/// The ids of a table's list at this place.
+fn listed(world: &World, place: &Place, parent: &str) -> Vec<String> {
+    let table = parent.split('.').next().unwrap_or(parent);
+    let rows = match route::named(table).map(|route| &route.answer) {
+        Some(Answer::Collection(list)) => collection::everything(world, table, list, place),
+        Some(Answer::List(list)) => (list.rows)(world, place, &Query::default()).unwrap_or_default(),
+        _ => Vec::new(),
+    };
+    rows.into_iter().map(|row| row.id).collect()
 }

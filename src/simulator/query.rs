@@ -20,6 +20,18 @@ impl Query {
         Query { pairs }
     }
 
+    /// The members of a JSON object that was posted.
+    pub(super) fn posted(body: &[u8]) -> Result<Query, Refusal> {
+        let members: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_slice(body).map_err(|error| Refusal::unprocessable("body", "body", error.to_string()))?;
+        let text = |value: serde_json::Value| match value {
+            serde_json::Value::String(text) => text,
+            other => other.to_string(),
+        };
+        let given = members.into_iter().filter(|(_, value)| !value.is_null());
+        Ok(Query { pairs: given.map(|(name, value)| (name, text(value))).collect() })
+    }
+
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         let found = self.pairs.iter().find(|(given, _)| given == name);
         found.map(|(_, value)| value.as_str())

@@ -1,7 +1,7 @@
 //! An answer that is not data, in the form in which OpenAI writes its errors:
 //! `{"error": {"message", "type", "param", "code"}}`.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Why a request is not answered with data.
 #[derive(Clone, Debug, PartialEq)]
@@ -10,11 +10,13 @@ pub(super) struct Refusal {
     message: String,
     param: Option<String>,
     code: Option<&'static str>,
+    /// In the form of the other host's validation errors.
+    detail: Option<Value>,
 }
 
 impl Refusal {
     fn new(status: u16, message: impl Into<String>) -> Refusal {
-        Refusal { status, message: message.into(), param: None, code: None }
+        Refusal { status, message: message.into(), param: None, code: None, detail: None }
     }
 
     fn about(mut self, param: &str) -> Refusal {
@@ -68,6 +70,32 @@ impl Refusal {
         Refusal::new(403, message).coded("insufficient_permissions")
     }
 
+    /// 410: what was served here is no longer.
+    pub(super) fn gone(message: impl Into<String>) -> Refusal {
+        Refusal::new(410, message).coded("gone")
+    }
+
+    pub(super) fn without_beta(header: &str) -> Refusal {
+        let message = format!("You must provide the 'OpenAI-Beta' header with '{header}' to access this endpoint.");
+        Refusal::new(400, message).coded("invalid_beta")
+    }
+
+    /// 422, as FastAPI writes it: where the value stands and what is wrong with it.
+    pub(super) fn unprocessable(place: &str, name: &str, message: impl Into<String>) -> Refusal {
+        let message = message.into();
+        let detail = json!([{"loc": [place, name], "msg": message, "type": "value_error"}]);
+        Refusal { detail: Some(detail), ..Refusal::new(422, message) }
+    }
+
+    /// The other host validates parameters by 422.
+    pub(super) fn of_the_other_host(self) -> Refusal {
+        let validated = self.param.as_deref() == Some("limit") || self.code == Some("unknown_parameter");
+        match self.param.clone().filter(|_| self.status == 400 && validated) {
+            Some(param) => Refusal::unprocessable("query", &param, self.message),
+            None => self,
+        }
+    }
+
     pub(super) fn forbidden(message: impl Into<String>) -> Refusal {
         Refusal::new(403, message)
     }
@@ -91,8 +119,11 @@ impl Refusal {
     }
 
     pub(super) fn body(&self) -> String {
+        if let Some(detail) = &self.detail {
+            return json!({"detail": detail}).to_string();
+        }
         let kind = match self.status {
-            404 | 400 | 401 | 403 | 405 => "invalid_request_error",
+            404 | 400 | 401 | 403 | 405 | 410 => "invalid_request_error",
             429 => "requests",
             _ => "server_error",
         };

@@ -12,9 +12,10 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderName, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 
-use super::api::{self, Answered};
+use super::api::{self, Answered, Asking};
 use super::control;
 use super::faults::{Fault, Faults};
+use super::logs;
 use super::random::Chance;
 use super::traffic::{Asked, Traffic};
 use super::world::{ORGANIZATION, World};
@@ -44,10 +45,18 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Which port a request came in by.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Door {
+    Api,
+    /// Where signed addresses lead.
+    Downloads,
+}
+
 /// Answers one request. An error closes the connection.
-pub(super) async fn serve(shared: &Shared, request: Request<Incoming>) -> io::Result<Response<Text>> {
+pub(super) async fn serve(shared: &Shared, door: Door, request: Request<Incoming>) -> io::Result<Response<Text>> {
     let path = request.uri().path().to_owned();
-    if path.starts_with("/_sim") {
+    if door == Door::Api && path.starts_with("/_sim") {
         let method = request.method().as_str().to_owned();
         let body = request.into_body().collect().await;
         let body = body.map(|body| body.to_bytes()).unwrap_or_default();
@@ -55,7 +64,7 @@ pub(super) async fn serve(shared: &Shared, request: Request<Incoming>) -> io::Re
     }
     let (parts, body) = request.into_parts();
     // Read to its end, so that the connection can go on to the next request.
-    let _ = body.collect().await;
+    let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     lock(&shared.traffic).begin();
     let started = Instant::now();
     let fault = lock(&shared.faults).due(&path);
@@ -70,7 +79,22 @@ pub(super) async fn serve(shared: &Shared, request: Request<Incoming>) -> io::Re
     let answered = match &fault {
         Some(fault) if fault.close && fault.truncate.is_none() => None,
         Some(Fault { status: Some(status), .. }) => Some(Answered::new(*status, String::new())),
-        _ => Some(api::answer(shared, parts.method.as_str(), &path, query, token)),
+        _ if door == Door::Downloads => {
+            let authorized = parts.headers.contains_key(AUTHORIZATION);
+            Some(logs::download(&shared.world(), &path, query, authorized))
+        }
+        _ => {
+            let beta = parts.headers.get("openai-beta").and_then(|value| value.to_str().ok());
+            let asking = Asking {
+                method: parts.method.as_str(),
+                path: &path,
+                query,
+                token,
+                beta: beta.unwrap_or(""),
+                body: &body,
+            };
+            Some(api::answer(shared, asking))
+        }
     };
     let status = answered.as_ref().map_or(0, |answered| answered.status);
     lock(&shared.traffic).end(Asked {

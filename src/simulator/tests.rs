@@ -7,12 +7,13 @@ use chrono::DateTime;
 use serde_json::Value;
 
 use super::Options;
+use super::collection;
 use super::mutate;
-use super::pages;
+use super::pages::{self, Shape};
 use super::place::{self, Place};
 use super::query::Query;
 use super::report;
-use super::route::{self, Answer, Listing, Style};
+use super::route::{self, Answer, Style};
 use super::truth;
 use super::world::{DAY, World};
 
@@ -37,24 +38,25 @@ fn first_place(world: &World, path: &'static str) -> Place {
 }
 
 /// Reads a list to its end by the rules of its style.
-fn drain(world: &World, listing: &Listing, place: &Place, size: usize) -> Vec<Value> {
+fn drain(style: Style, size: usize, page: impl Fn(&Query) -> String) -> Vec<Value> {
     let mut all = Vec::new();
-    let mut after = String::new();
+    let mut turn = String::new();
     loop {
-        let query = Query::parse(&format!("limit={size}{after}"));
-        let text = pages::page(world, listing, place, &query, true).unwrap();
-        let page: Value = serde_json::from_str(&text).unwrap();
+        let page: Value = serde_json::from_str(&page(&Query::parse(&format!("limit={size}{turn}")))).unwrap();
         let data = page["data"].as_array().unwrap();
         all.extend(data.iter().cloned());
         let last = data.last().map(|item| item["id"].clone());
-        let cursor = match listing.style {
-            Style::Next => page["next"].clone(),
-            Style::LastId if page["last_id"].is_string() => page["last_id"].clone(),
+        let cursor = match style {
+            Style::Next | Style::Page => page["next"].clone(),
+            Style::Cursor => page["cursor"].clone(),
+            Style::LastId | Style::ShortPages | Style::CursorIsLastId if page["last_id"].is_string() => {
+                page["last_id"].clone()
+            }
             _ => last.unwrap_or_default(),
         };
-        let more = page["has_more"].as_bool().unwrap_or(!data.is_empty());
+        let more = page["has_more"].as_bool().unwrap_or(!data.is_empty() && style != Style::Whole);
         match cursor.as_str() {
-            Some(cursor) if more => after = format!("&after={cursor}"),
+            Some(cursor) if more => turn = format!("&{}={cursor}", style.parameter()),
             _ => return all,
         }
     }
@@ -64,16 +66,64 @@ fn drain(world: &World, listing: &Listing, place: &Place, size: usize) -> Vec<Va
 fn paging_gives_each_record_once() {
     let world = world();
     for route in route::all() {
-        let Answer::List(listing) = &route.answer else {
+        if !matches!(route.answer, Answer::List(_) | Answer::Collection(_)) {
             continue;
-        };
+        }
         let place = first_place(&world, route.path);
-        let whole = (listing.rows)(&world, &place, &Query::default()).unwrap();
-        let read = drain(&world, listing, &place, (whole.len() / 7).clamp(3, 100));
+        let (whole, style) = match &route.answer {
+            Answer::List(list) => ((list.rows)(&world, &place, &Query::default()).unwrap(), list.style),
+            Answer::Collection(list) => (collection::everything(&world, route.table, list, &place), list.style),
+            _ => continue,
+        };
+        if style == Style::Single {
+            assert_eq!(whole.len(), 1, "{}", route.table);
+            continue;
+        }
+        let size = match &route.answer {
+            Answer::Collection(list) if list.limit.least == list.limit.most => {
+                usize::try_from(list.limit.most).unwrap()
+            }
+            _ => (whole.len() / 7).clamp(3, 30),
+        };
+        let read = drain(style, size, |query| match &route.answer {
+            Answer::List(list) => pages::page(&world, list, &place, query, true).unwrap(),
+            Answer::Collection(list) => {
+                let shape = Shape { style, limit: list.limit, order: list.order };
+                let rows = collection::everything(&world, route.table, list, &place);
+                let record = |at| collection::record(&world, route.table, list, &place, at);
+                pages::cut(shape, rows, record, query, true).unwrap()
+            }
+            _ => String::new(),
+        });
         let distinct: BTreeSet<String> = read.iter().map(Value::to_string).collect();
         assert_eq!(read.len(), whole.len(), "{}", route.table);
         assert_eq!(distinct.len(), whole.len(), "{}", route.table);
     }
+}
+
+#[test]
+fn a_short_page_is_not_the_end_and_an_opaque_cursor_is_no_id() {
+    let world = world();
+    let Some(Answer::Collection(list)) = route::named("chatgpt_gpts").map(|route| &route.answer) else {
+        panic!("no such list");
+    };
+    let place = first_place(&world, "/{key.workspace}");
+    let page = |style, query: &str| {
+        let shape = Shape { style, limit: list.limit, order: list.order };
+        let rows = collection::everything(&world, "chatgpt_gpts", list, &place);
+        pages::cut(shape, rows, Value::from, &Query::parse(query), false)
+    };
+    let short: Value = serde_json::from_str(&page(Style::ShortPages, "limit=5").unwrap()).unwrap();
+    assert_eq!(short["data"].as_array().unwrap().len(), 4);
+    assert_eq!(short["has_more"], true);
+    let first: Value = serde_json::from_str(&page(Style::Cursor, "limit=5").unwrap()).unwrap();
+    assert_ne!(first["cursor"], first["last_id"]);
+    assert!(page(Style::Cursor, &format!("cursor={}", first["last_id"].as_str().unwrap())).is_err());
+    let all: Value = serde_json::from_str(&page(Style::Cursor, "limit=100").unwrap()).unwrap();
+    assert_eq!((&all["cursor"], &all["has_more"]), (&Value::Null, &Value::Bool(false)));
+    let own: Value = serde_json::from_str(&page(Style::CursorIsLastId, "limit=5").unwrap()).unwrap();
+    assert!(page(Style::CursorIsLastId, &format!("cursor={}", own["last_id"].as_str().unwrap())).is_ok());
+    assert!(own.get("cursor").is_none());
 }
 
 fn results(world: &World, table: &str, grouping: &str) -> Vec<Vec<Value>> {

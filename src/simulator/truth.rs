@@ -6,23 +6,39 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value};
 
 use super::audit;
-use super::fine_tuning::TUNING_PROJECTS;
+use super::chatgpt_people;
+use super::codex;
+use super::collection;
+use super::logs;
 use super::place::{self, Place};
 use super::query::Query;
 use super::report::{self, Report};
 use super::route::{self, Answer, Key, Route};
 use super::world::{DAY, World};
 
-/// The tables of the admin key.
+/// All tables.
 pub(super) fn tables() -> Vec<&'static str> {
-    let open = route::all().filter(|route| route.key != Key::Project);
-    open.map(|route| route.table).collect()
+    let listed = route::all().filter(|route| !matches!(route.answer, Answer::Own(_) | Answer::Retired(_)));
+    let listed = listed.map(|route| route.table);
+    listed.chain(codex::TABLES).chain(logs::TABLES).chain([chatgpt_people::VERSIONS_TABLE]).collect()
 }
 
 /// All records of a table; nothing if there is no such table.
 pub(super) fn lines(world: &World, table: &str) -> Option<String> {
-    let route = route::named(table)?;
     let mut text = String::new();
+    if codex::TABLES.contains(&table) {
+        codex::truth(world, table, |workspace, enclosing, record| {
+            told(&mut text, "key.workspace", workspace, enclosing, record);
+        });
+        return Some(text);
+    }
+    if logs::TABLES.contains(&table) {
+        logs::truth(world, table, |parent, value, enclosing, record| {
+            told(&mut text, parent, value, enclosing, record);
+        });
+        return Some(text);
+    }
+    let route = route::named(table)?;
     match &route.answer {
         Answer::Report(report) => buckets(world, report, &mut text),
         _ if table == "audit_logs" => {
@@ -31,7 +47,7 @@ pub(super) fn lines(world: &World, table: &str) -> Option<String> {
             }
         }
         _ if route.key == Key::Project => {
-            for project in TUNING_PROJECTS {
+            for project in world.keyed_projects() {
                 let place = Place { project, ..Place::default() };
                 let opened = world.project_id(project);
                 below(world, route, &place, Some(opened), &mut text);
@@ -66,8 +82,28 @@ fn below(world: &World, route: &Route, place: &Place, key: Option<&str>, text: &
                 line(text, place, key, None, &record.to_string());
             }
         }
-        Answer::Report(_) => {}
+        Answer::Collection(list) => {
+            for row in collection::everything(world, route.table, list, place) {
+                let record = collection::record(world, route.table, list, place, row.at).to_string();
+                line(text, place, key, None, &record);
+            }
+        }
+        Answer::Own(_) if route.table == chatgpt_people::VERSIONS_TABLE => {
+            let around = chatgpt_people::around(place).to_string();
+            for record in chatgpt_people::versions(world, place) {
+                line(text, place, key, Some(&around), &record.to_string());
+            }
+        }
+        Answer::Report(_) | Answer::Own(_) | Answer::Retired(_) => {}
     }
+}
+
+fn told(text: &mut String, parent: &str, value: &str, enclosing: Option<&Value>, record: &Value) {
+    let _ = write!(text, "{{\"parents\":{{\"{parent}\":\"{value}\"}}");
+    if let Some(enclosing) = enclosing {
+        let _ = write!(text, ",\"enclosing\":{enclosing}");
+    }
+    let _ = writeln!(text, ",\"record\":{record}}}");
 }
 
 fn buckets(world: &World, report: &Report, text: &mut String) {

@@ -7,12 +7,18 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
+use serde_json::Value;
+
 use super::audit::{self, Event};
+use super::log_files::File;
 use super::options::{Behavior, Options};
 use super::random::Chance;
+use super::sample;
 
 pub(super) const DAY: i64 = 86_400;
 pub(super) const ORGANIZATION: &str = "org-simulated";
+/// So many projects have a key of their own.
+pub(super) const KEYED: usize = 3;
 
 const FIRST_NAMES: [&str; 20] = [
     "Ada",
@@ -101,6 +107,14 @@ pub(super) struct Changes {
     pub(super) renamed: HashMap<String, String>,
     /// How often the numbers of a day, given by its midnight, were restated.
     pub(super) restated: HashMap<i64, u64>,
+    /// Ids of records of collections that were deleted.
+    pub(super) gone: HashSet<String>,
+    /// When records were added to a collection, given by its scope.
+    pub(super) grown: HashMap<String, Vec<i64>>,
+    /// Log files that were written.
+    pub(super) log_files: Vec<File>,
+    /// Members of a record, given by its id, that have another value now.
+    pub(super) patched: HashMap<String, Vec<(&'static str, Value)>>,
 }
 
 pub(super) struct World {
@@ -114,6 +128,10 @@ pub(super) struct World {
     /// Oldest first.
     pub(super) events: Vec<Event>,
     pub(super) changes: Changes,
+    /// The ChatGPT workspaces.
+    pub(super) workspaces: [String; 2],
+    /// Where log files are fetched: scheme, host and port.
+    pub(super) downloads: String,
     user_numbers: HashMap<String, usize>,
     project_numbers: HashMap<String, usize>,
     started: Instant,
@@ -138,6 +156,8 @@ impl World {
             projects,
             events: Vec::new(),
             changes: Changes::default(),
+            downloads: String::new(),
+            workspaces: [0, 1].map(|number| sample::uuid(chance.of("workspace").at(number))),
             started: Instant::now(),
         };
         world.events = audit::history(&world);
@@ -198,6 +218,19 @@ impl World {
 
     pub(super) fn project_id(&self, project: usize) -> &str {
         self.projects.get(project).map_or("", |project| project.id.as_str())
+    }
+
+    pub(super) fn workspace_id(&self, workspace: usize) -> &str {
+        self.workspaces.get(workspace).map_or("", String::as_str)
+    }
+
+    pub(super) fn workspace_number(&self, id: &str) -> Option<usize> {
+        self.workspaces.iter().position(|workspace| workspace == id)
+    }
+
+    /// The projects with a key: active ones, which are never archived.
+    pub(super) fn keyed_projects(&self) -> impl Iterator<Item = usize> + '_ {
+        self.active_projects().take(KEYED)
     }
 
     pub(super) fn user_id(&self, user: usize) -> &str {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Iterator
 
-from .shapes import SCALARS, Endpoint, Shape, unread
+from .shapes import SCALARS, Endpoint, Shape, anonymous, unread
 from .tables import Table
 
 KINDS = {
@@ -13,7 +13,8 @@ KINDS = {
     "detail": "a member that only the answer about one item has, not the list that a table asks",
     "field": "a member of the answer that no column and no `ignore` covers",
     "type": "a column of another type than the member",
-    "query": "a parameter, or a value of it, that is documented and not sent, or sent and not documented",
+    "query": "a parameter, or a value of one that takes several, that is documented and not sent",
+    "sent": "a parameter, or a value of it, that is sent and not documented",
     "paging": "a list that goes on in another way",
     "header": "a header that should be sent",
     "key": "another kind of key",
@@ -21,7 +22,7 @@ KINDS = {
 }
 
 # Members of an answer around its list: what paging needs, and tags.
-ENVELOPE = {"object", "has_more", "first_id", "last_id", "next", "next_page", "cursor", "next_cursor"}
+ENVELOPE = {"object", "has_more", "has_before", "first_id", "last_id", "next", "next_page", "cursor", "next_cursor"}
 FITS = {
     "string": {"string", "json"},
     "int": {"int", "decimal", "json"},
@@ -33,7 +34,6 @@ FITS = {
     "array": {"json"},
     "any": {"json"},
 }
-SURFACES_OF_SDK = {"admin", "project"}
 
 
 @dataclass(frozen=True, order=True)
@@ -51,8 +51,7 @@ def compare(
     asked: dict[str, list[Table]] = {}
     for table in tables:
         asked.setdefault(table.asks, []).append(table)
-    fetched = {f"GET {t.files['path']}" for t in tables if t.files}
-    downloads = {Endpoint("", "", "GET", path.removeprefix("GET "), None).name for path in fetched}
+    downloads = {f"GET {anonymous(table.files['path'])}" for table in tables if table.files}
 
     for endpoint in endpoints:
         name = endpoint.name
@@ -64,11 +63,11 @@ def compare(
             yield from details(endpoint, asked[endpoint.detail_of])
         elif name not in downloads:
             yield Finding("endpoint", name, source, f"{describe(endpoint)}: {endpoint.call}")
-    if source == "sdk":
-        known = {endpoint.name for endpoint in endpoints}
-        for table in tables:
-            if table.surface in SURFACES_OF_SDK and not table.base and table.asks not in known:
-                yield Finding("table", table.name, source, f"asks {table.asks}")
+    # A document that says whose key it is all about is the one for these surfaces.
+    surfaces, known = {endpoint.surface for endpoint in endpoints}, {endpoint.name for endpoint in endpoints}
+    for table in tables:
+        if table.surface in surfaces and not table.base and table.asks not in known:
+            yield Finding("table", table.name, source, f"asks {table.asks}")
 
 
 def describe(endpoint: Endpoint) -> str:
@@ -87,19 +86,18 @@ def requests(endpoint: Endpoint, tables: list[Table]) -> Iterator[Finding]:
     at = f"{endpoint.name} "
     for name, parameter in endpoint.query.items():
         if name not in sent:
-            values = ", ".join(map(str, sorted(parameter.values, key=str)))
-            yield Finding("query", at + name, endpoint.source, f"not sent ({values})" if values else "not sent")
+            yield Finding("query", at + name, endpoint.source, " ".join(["not sent", some(parameter.values)]).strip())
         elif parameter.many:
             for value in sorted(parameter.values - sent[name], key=str):
                 yield Finding("query", f"{at}{name}={value}", endpoint.source, "value not sent")
     for name, values in sent.items():
         documented = endpoint.query.get(name)
         if documented is None:
-            yield Finding("query", at + name, endpoint.source, "sent, not documented")
+            yield Finding("sent", at + name, endpoint.source, "not documented")
         elif documented.values:
             for value in sorted(values - documented.values, key=str):
                 if not isinstance(value, bool):
-                    yield Finding("query", f"{at}{name}={value}", endpoint.source, "value sent, not documented")
+                    yield Finding("sent", f"{at}{name}={value}", endpoint.source, "value not documented")
     for table in tables:
         if table.base:
             continue
@@ -110,6 +108,11 @@ def requests(endpoint: Endpoint, tables: list[Table]) -> Iterator[Finding]:
                 yield Finding("header", f"{table.name} {header}", endpoint.source, f"`{header}: {value}` is not sent")
         if endpoint.surface and endpoint.surface != table.surface:
             yield Finding("key", table.name, endpoint.source, f"takes a key of surface {endpoint.surface}")
+
+
+def some(values) -> str:
+    named = [str(value) for value in sorted(values, key=str)]
+    return f"({', '.join(named[:4])}{', ...' if len(named) > 4 else ''})" if named else ""
 
 
 def paging(endpoint: Endpoint, table: Table) -> Iterator[str]:
@@ -151,6 +154,7 @@ def answers(endpoint: Endpoint, table: Table, variant: str | None) -> Iterator[F
         yield Finding("field", f"{table.name} {levels}", endpoint.source, "the rows are not there")
         return
     covered = coverage(table, levels[-1])
+    around = "../" * len(levels)
     for out, record in enumerate(reversed(levels)):
         if out and table.base:
             break  # what lies around the rows is the base table's
@@ -162,13 +166,13 @@ def answers(endpoint: Endpoint, table: Table, variant: str | None) -> Iterator[F
     if table.request["rows"] != [""] and not table.base:
         first = table.request["rows"][0].split("/")[1]
         for name, member in endpoint.answer.members.items():
-            if name not in ENVELOPE | {first} and not name.startswith("has_"):
+            if name not in ENVELOPE | {first} and not covered(around + name):
                 yield Finding("field", f"{table.name} (answer)/{name}", endpoint.source, "/".join(sorted(member.kinds)))
     yield from types(endpoint, table, levels)
 
 
 def records(endpoint: Endpoint, table: Table, variant: str | None) -> list[Shape] | str:
-    """The shapes of the records, outermost first, or where one is missing."""
+    """The shapes of the records, outermost first; or what is missing: a list, or the variant."""
     shape, levels = endpoint.answer, []
     for pointer in table.request["rows"]:
         shape = shape and (shape if pointer == "" else shape.at(pointer))
@@ -176,8 +180,10 @@ def records(endpoint: Endpoint, table: Table, variant: str | None) -> list[Shape
         if shape is None:
             return pointer
         levels.append(shape)
-    if variant and len(levels[-1].tags) > 1:
+    if variant:
         levels[-1] = levels[-1].tagged(variant)
+        if not levels[-1].atoms:
+            return variant
     return levels
 
 
@@ -204,7 +210,7 @@ def types(endpoint: Endpoint, table: Table, levels: list[Shape]) -> Iterator[Fin
             out = pointer.count("../")
             if out >= len(levels) or pointer == "":
                 continue
-            member = levels[-1 - out].at("/" + pointer.lstrip("./") if out else pointer)
+            member = levels[-1 - out].at("/" + pointer[3 * out:] if out else pointer)
             if member is None or not member.kinds:
                 continue
             kinds = moments(name, member.kinds)
@@ -216,7 +222,7 @@ def types(endpoint: Endpoint, table: Table, levels: list[Shape]) -> Iterator[Fin
 
 def moments(name: str, kinds: set[str]) -> set[str]:
     """Documents often say only `integer` of what is Unix seconds; the name tells."""
-    if name.endswith(("_at", "_time", "_timestamp")) and kinds <= {"int", "number", "time"}:
+    if name.endswith(("created", "_at", "_time", "_timestamp")) and kinds <= {"int", "number", "time"}:
         return {"time"}
     return kinds
 

@@ -62,12 +62,13 @@ class Document:
             node = found
         return node
 
-    def atoms(self, schema: dict) -> Iterable[Atom]:
+    def atoms(self, schema: dict, described: str = "") -> Iterable[Atom]:
         """What a schema allows. All parts of `allOf` are seen as variants too: a member of one is a member."""
         schema = self.resolve(schema) if isinstance(schema, dict) else {}
+        described = f"{described} {schema.get('description', '')}"
         parts = [one for key in ("allOf", "anyOf", "oneOf") for one in schema.get(key, [])]
         for part in parts:
-            yield from self.atoms(part)
+            yield from self.atoms(part, described)
         kinds = schema.get("type", [])
         kinds = [kinds] if isinstance(kinds, str) else list(kinds)
         if not kinds:
@@ -81,12 +82,12 @@ class Document:
             elif kind == "array":
                 yield Atom("array", item=schema.get("items", {}))
             elif kind != "null":
-                yield Atom(scalar(kind, schema), literals=literals)
+                yield Atom(scalar(kind, schema.get("format"), described), literals=literals)
 
 
-def scalar(kind: str, schema: dict) -> str:
-    if kind in ("string", "integer") and schema.get("format") in TIMES:
-        return TIMES[schema["format"]]
-    if kind == "integer" and re.search(r"(?i)unix (timestamp|time|seconds|epoch)", schema.get("description", "")):
+def scalar(kind: str, format: str | None, described: str) -> str:
+    if format in TIMES:
+        return TIMES[format]
+    if kind in ("integer", "number") and re.search(r"(?i)unix (timestamp|time|seconds|epoch)", described):
         return "time"
     return {"boolean": "bool", "integer": "int"}.get(kind, kind)

@@ -5,6 +5,7 @@ The client notes what it was to ask for. Types of answers are the SDK's own pyda
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 import types
@@ -25,18 +26,20 @@ from .shapes import Atom, Endpoint, Parameter, Shape
 NAME = "sdk"
 READS = {"_get", "_get_api_list"}
 SCALAR = {str: "string", bool: "bool", int: "int", float: "number", datetime: "time", date: "date"}
-ENVELOPE = {"Accept", "X-Stainless-Raw-Response", "X-Stainless-Poll-Helper"}
 
 
 def title() -> str:
     return f"openai {openai.__version__}"
 
 
+@functools.cache
 def endpoints() -> list[Endpoint]:
     client = Noting(api_key="none", admin_api_key="none")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what is deprecated is read like the rest
-        return [endpoint for call, method in methods(client, "") for endpoint in asked(call, method)]
+        found = [asked(call, method) for call, method in methods(client, "")]
+    # A POST that answers with pages lists; any other does something.
+    return [one for one in found if one.method == "GET" or one.cursor]
 
 
 class Asked(Exception):
@@ -73,7 +76,8 @@ def methods(resource, name: str):
                 yield from methods(below, full)
 
 
-def asked(call: str, method) -> list[Endpoint]:
+def asked(call: str, method) -> Endpoint:
+    """What a method asks for. Parameters that must be there get their own names as values."""
     parameters = [one for one in inspect.signature(method).parameters.values() if not one.name.startswith("extra_")]
     needed = {one.name: f"~{one.name}~" for one in parameters if one.default is inspect.Parameter.empty}
     try:
@@ -86,16 +90,17 @@ def asked(call: str, method) -> list[Endpoint]:
     hints = typing.get_type_hints(inspect.unwrap(method))
     security = what.options.get("security") or {}
     headers = what.options.get("headers") or {}
-    answer = Shape.of(atoms, what.answer)
-    return [Endpoint(
+    streamed = "json" not in headers.get("Accept", "json")
+    answer = Shape.of(atoms, None if streamed else what.answer)
+    return Endpoint(
         source=NAME, call=call, method=what.method, path=path,
         answer=answer if answer.members else None,
         query={one.name: parameter(hints[one.name]) for one in parameters
-               if f"{{{one.name}}}" not in path and one.name not in ("timeout", "stream")},
-        headers={name: value for name, value in headers.items() if name not in ENVELOPE},
+               if f"{{{one.name}}}" not in path and one.name != "timeout"},
+        headers={name: value for name, value in headers.items() if name.startswith("OpenAI-")},
         surface="admin" if "admin_api_key_auth" in security else "project",
         cursor=cursor(what.page),
-    )]
+    )
 
 
 def cursor(page) -> tuple[str, str] | None:

@@ -52,7 +52,7 @@ class Table:
     def named_by(self) -> list[str]:
         """Where the names of members stand that a column follows."""
         by = [column["named_by"] for column in self.all["columns"].values() if "named_by" in column]
-        return [pointer for name in by for pointer in self.pointers[name]]
+        return [pointer for name in by for pointer in self.pointers.get(name, [])]
 
     @property
     def sent(self) -> dict[str, set]:
