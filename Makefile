@@ -31,7 +31,7 @@ test-rust: ## Run the Rust tests only (CRASH_STRIDE=1 crashes at every operation
 test-outside: build $(VENV)/ready ## Run the outside tests only (PYTEST="-k name" chooses)
 	OPENAI_ELT_BIN=$(BINARY) $(VENV)/bin/pytest $(PYTEST)
 
-conformance: $(VENV)/ready ## Compare schemas/ with the official SDK, and with OPENAPI="one.json two.json" (part of test-outside)
+conformance: $(VENV)/ready ## Compare schemas/ with the official SDK, and with OPENAPI="one.json two.json"
 	PYTHONPATH=tests $(VENV)/bin/python -m conformance $(OPENAPI)
 
 check: fmt clippy deny docs-check ## Check format, lints, licences of dependencies, and that docs are up to date

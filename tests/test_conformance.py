@@ -120,7 +120,7 @@ def test_a_group_a_parameter_and_a_header_that_are_not_sent(run, schemas):
 
 def test_pages_that_go_on_in_another_way(run, schemas):
     edit(schemas / "admin/groups.toml", 'from  = "/next"', 'from  = "/last_id"')
-    assert run() == (1, ["NEW paging groups"])
+    assert run() == (1, ["NEW paging groups after"])
 
 
 def test_a_key_of_another_kind_and_an_endpoint_that_nobody_documents(run, schemas):
@@ -167,7 +167,8 @@ def listing(item: dict, **parameters) -> dict:
         "data": {"type": "array", "items": item}}}
     query = {"after": {"type": "string"}, "limit": {"type": "integer", "maximum": 100}} | parameters
     return {"get": {
-        "operationId": "list", "parameters": [{"name": name, "in": "query", "schema": schema} for name, schema in query.items()],
+        "operationId": "list",
+        "parameters": [{"name": name, "in": "query", "schema": schema} for name, schema in query.items()],
         "responses": {"200": {"description": "", "content": {"application/json": {"schema": answer}}}}}}
 
 
@@ -188,17 +189,18 @@ def test_an_openapi_document(run, tmp_path, monkeypatch):
     shape = {"allOf": [{"$ref": "#/components/schemas/Invite"}, {"type": "object", "properties": {
         "shoes": {"anyOf": [{"type": "object", "properties": {"size": {"type": ["integer", "null"]}}}, {"type": "null"}]},
         "laces": {"type": "array", "items": {"type": "string"}}}}]}
+    picture = {"responses": {"200": {"description": "", "content": {"image/png": {}}}}}
     paths = {
         "/organization/invites": listing(shape, limit={"type": "integer", "maximum": 500}, shoes={"type": "boolean"}),
         "/organization/invites/{invite}": {"get": {"responses": {"200": {"description": "", "content": {
             "application/json": {"schema": {"$ref": "#/components/schemas/Invite"}}}}}}},
         "/organization/shoes?beta=true": listing(INVITE),
-        "/organization/shoes/{id}/picture": {"get": {"responses": {"200": {"description": "", "content": {"image/png": {}}}}}},
+        "/organization/shoes/{id}/picture": {"get": picture},
     }
     file = document(tmp_path, paths, Invite=INVITE)
     expected = (1, [
         "NEW endpoint GET /organization/shoes", "NEW endpoint GET /organization/shoes/{}/picture",
-        "NEW field invites /laces", "NEW field invites /shoes/size", "NEW paging invites",
+        "NEW field invites /laces", "NEW field invites /shoes/size", "NEW paging invites limit",
         "NEW query GET /organization/invites shoes"])
 
     def seen(*arguments):

@@ -84,14 +84,13 @@ def test_a_boundary_file_that_comes_again_ends_the_list_all_the_same(logs, dest)
 
 
 def test_files_of_one_instant_are_not_parted_by_the_edge_of_a_page(logs, dest):
-    logs.page_size = 3
-    instant = now() - timedelta(hours=2)
-    logs.add("file-0", [event("e0")], at=instant - timedelta(minutes=1))
-    for n in (1, 2, 3):
-        logs.add(f"file-{n}", [event(f"e{n}")], at=instant)
-    logs.add("file-4", [event("e4")], at=instant + timedelta(microseconds=1))
+    """`after` is exclusive: asked as told, the list would leave out the files that share the last one's moment."""
+    logs.page_size = 4
+    instant = now().replace(second=0) - timedelta(hours=2)
+    for n, seconds in enumerate((-60, -30, 0, 0, 0, 0.000001, 30)):
+        logs.add(f"file-{n}", [event(f"e{n}")], at=instant + timedelta(seconds=seconds))
     sync(dest, logs, *AUTH)
-    assert ids(dest) == ["e0", "e1", "e2", "e3", "e4"]
+    assert ids(dest) == [f"e{n}" for n in range(7)]
 
 
 def test_more_files_of_one_instant_than_a_page_holds_are_not_lost_in_silence(logs, dest):

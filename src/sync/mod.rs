@@ -14,6 +14,7 @@ mod units;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use futures::{StreamExt, stream};
@@ -210,6 +211,10 @@ async fn commit(
     for (index, mut sink) in sinks.by_ref() {
         let track = run.track(&tables[index]);
         track.misfits(sink.misfits());
+        if index > 0 {
+            // Those of the first one are counted as they come, for the display.
+            track.rows.fetch_add(sink.rows_read, Ordering::Relaxed);
+        }
         if let (true, Some((column, misfit))) = (run.strict, sink.misfits().iter().next()) {
             outcome = Err(Error::contract(format!("`{column}`: {}", misfit.example))
                 .hint("--strict makes a value that does not fit its column an error of the table"));

@@ -7,6 +7,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampMicrosecondType;
 use arrow_array::{Array, RecordBatch};
 use chrono::NaiveDate;
+use futures::stream::{self, StreamExt, TryStreamExt};
 
 use crate::decode::{Bound, Decoder, Misfit};
 use crate::error::{Error, Result};
@@ -16,6 +17,8 @@ use crate::schema::{Policy, Table};
 
 /// Rows decoded before they are handed on, so that batches are worth their overhead.
 const BATCH: usize = 8_192;
+/// Slices of one window that are being finished at the same time.
+const COMMITS: usize = 8;
 /// Decoded rows that one window may hold before they are encoded, in bytes.
 const PENDING: usize = 16 << 20;
 
@@ -135,22 +138,11 @@ impl Sink {
         self.slice(newest).await.map(|_| ())
     }
 
-    /// Lets every slice appear, oldest first.
+    /// Lets every slice appear, several at a time: most of it is waiting for the
+    /// disk or the store. After a failure the others are dropped where they stand.
     pub(super) async fn commit(self, parents: Option<&Parents>) -> Result<Vec<Written>> {
-        let mut written = Vec::new();
-        let mut slices = self.slices.into_values();
-        while let Some(slice) = slices.next() {
-            match slice.finish(parents).await {
-                Ok(done) => written.push(done),
-                Err(error) => {
-                    for slice in slices {
-                        slice.abandon().await;
-                    }
-                    return Err(error);
-                }
-            }
-        }
-        Ok(written)
+        let finished = stream::iter(self.slices.into_values()).map(|slice| slice.finish(parents));
+        finished.buffered(COMMITS).try_collect().await
     }
 
     /// Drops everything; readers keep seeing what they saw.

@@ -77,7 +77,7 @@ def describe(endpoint: Endpoint) -> str:
 
 
 def requests(endpoint: Endpoint, tables: list[Table]) -> Iterator[Finding]:
-    """What is sent, and how the list goes on. Tables that read one answer twice, or parts of one list, count together."""
+    """What is sent, and how the list goes on. Tables that read parts of one list count together."""
     sent: dict[str, set] = {}
     for table in tables:
         own = {} if table.base else table.sent
@@ -101,8 +101,8 @@ def requests(endpoint: Endpoint, tables: list[Table]) -> Iterator[Finding]:
     for table in tables:
         if table.base:
             continue
-        for problem in paging(endpoint, table):
-            yield Finding("paging", table.name, endpoint.source, problem)
+        for subject, problem in paging(endpoint, table):
+            yield Finding("paging", f"{table.name} {subject}", endpoint.source, problem)
         for header, value in endpoint.headers.items():
             if table.request.get("headers", {}).get(header) != value:
                 yield Finding("header", f"{table.name} {header}", endpoint.source, f"`{header}: {value}` is not sent")
@@ -115,32 +115,33 @@ def some(values) -> str:
     return f"({', '.join(named[:4])}{', ...' if len(named) > 4 else ''})" if named else ""
 
 
-def paging(endpoint: Endpoint, table: Table) -> Iterator[str]:
+def paging(endpoint: Endpoint, table: Table) -> Iterator[tuple[str, str]]:
+    """What differs, and how: the parameter with the cursor, the member that says whether there is more, the size."""
     ours = table.paging
     documented = {"after", "page", "cursor"} & endpoint.query.keys()
     if ours is None:
         if endpoint.cursor or documented:
-            yield f"has pages (`{endpoint.cursor[0] if endpoint.cursor else min(documented)}`), the table has none"
+            yield endpoint.cursor[0] if endpoint.cursor else min(documented), "the list has pages, the table has none"
         return
     places = {ours.get("from"), ours.get("last")}
     if endpoint.cursor:
         if ours["send"] != endpoint.cursor[0] or endpoint.cursor[1] not in places:
-            yield f"goes on with `{endpoint.cursor[0]}` from `{endpoint.cursor[1]}`"
+            yield ours["send"], f"it is `{endpoint.cursor[0]}` from `{endpoint.cursor[1]}`"
     elif not documented:
-        yield "has no pages"
+        yield ours["send"], "the list has no pages"
     else:
         rows = endpoint.answer and endpoint.answer.at(table.request["rows"][0])
         item = rows and rows.items
         within = [ours.get("from") and endpoint.answer and endpoint.answer.at(ours["from"]),
                   ours.get("last") and item and item.at(ours["last"])]
         if not any(within):
-            yield "the next cursor is not where the table looks for it"
+            yield ours["send"], "it is not where the table looks for it"
     if "while" in ours and endpoint.answer and endpoint.answer.at(ours["while"]) is None:
-        yield f"`{ours['while']}` is not in the answer"
+        yield ours["while"], "not in the answer"
     for name, size in ours.get("size", {}).items():
         most = endpoint.query[name].most if name in endpoint.query else None
         if most not in (None, size):
-            yield f"`{name}` may be {most}, the table sends {size}"
+            yield name, f"at most {most}, the table sends {size}"
 
 
 def answers(endpoint: Endpoint, table: Table, variant: str | None) -> Iterator[Finding]:
