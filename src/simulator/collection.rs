@@ -39,7 +39,7 @@ const MEMBERS: &str = "members";
 /// Instead of a prefix: the one record is that of the parent; every `count[1]`th has none.
 const PARENT: &str = "parent";
 /// Parameters that say how to answer and not which records.
-const NO_FILTERS: [&str; 5] = ["before", "order_by", "file_format", "since_timestamp", "query"];
+const NO_FILTERS: [&str; 6] = ["before", "order_by", "file_format", "since_timestamp", "query", "include_summary"];
 /// Time between two records of a list.
 const STEP: i64 = 3 * 3_600;
 const OLDEST: i64 = 45 * DAY;
@@ -130,7 +130,9 @@ pub(super) fn rows(
         if !wanted.is_empty() {
             rows.retain(|row| {
                 let record = record(world, table, collection, place, row.at);
-                record.get(*filter).and_then(Value::as_str).is_some_and(|value| wanted.contains(&value))
+                // Files of a vector store are filtered by their status under another name.
+                let member = if *filter == "filter" { "status" } else { *filter };
+                record.get(member).and_then(Value::as_str).is_some_and(|value| wanted.contains(&value))
             });
         }
     }

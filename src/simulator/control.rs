@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::api::Answered;
 use super::faults::Fault;
+use super::logs;
 use super::mutate;
 use super::server::{Shared, lock};
 use super::truth;
@@ -56,6 +57,8 @@ fn stats(shared: &Shared) -> Value {
     let world = shared.world();
     stats["now"] = world.now().into();
     stats["last_active_project"] = last_active(&world).into();
+    stats["workspaces"] = json!(world.workspaces);
+    stats["expired_log_file"] = logs::expired(&world).into();
     stats
 }
 

@@ -207,6 +207,13 @@ fn find(world: &World, principal: Principal, id: &str) -> Option<(File, Option<F
     })
 }
 
+/// A file that was there once: the id of one that is not kept any more.
+pub(super) fn expired(world: &World) -> Option<String> {
+    let files = log_files::files(world, Principal::Workspace(0), 0);
+    let expired = files.iter().find(|file| !file.is_kept(world));
+    expired.map(|file| file.id(world))
+}
+
 /// Where a file can be fetched for a while, without a key.
 fn redirect(world: &World, principal: Principal, place: &Place) -> Result<Answered, Refusal> {
     let id = place.value("log_files.id").unwrap_or("");

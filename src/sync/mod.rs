@@ -130,12 +130,16 @@ async fn guarded(run: &Arc<Run>, table: &Arc<Table>, failed_parent: Option<Strin
     };
     match outcome {
         Ok(()) => tracks.iter().for_each(|t| t.end("ok", None)),
+        // Gone upstream for good: told, but nobody's failure.
+        Err(error) if error.kind == Kind::Retired => {
+            tracks.iter().for_each(|t| t.warn(error.to_string()));
+            tracks.iter().for_each(|t| t.end(error.kind.word(), None));
+            return false;
+        }
         Err(error) => {
             tracing::debug!(table = %table.name, %error, "ended");
             let status = match error.kind {
-                Kind::WrongKey | Kind::Forbidden | Kind::NotThere | Kind::Retired | Kind::Interrupted => {
-                    error.kind.word()
-                }
+                Kind::WrongKey | Kind::Forbidden | Kind::NotThere | Kind::Interrupted => error.kind.word(),
                 _ => "failed",
             };
             tracks.iter().for_each(|t| t.end(status, Some(&error)));

@@ -206,6 +206,7 @@ def coverage(table: Table, record: Shape | None):
 
 
 def types(endpoint: Endpoint, table: Table, levels: list[Shape]) -> Iterator[Finding]:
+    levels = [endpoint.answer, *levels]  # `../` reaches the answer too
     for name, pointers in table.pointers.items():
         for pointer in pointers:
             out = pointer.count("../")
