@@ -96,6 +96,12 @@ impl Error {
         self
     }
 
+    /// Another cure in place of the one that is there.
+    pub(crate) fn rather(mut self, hint: impl Into<String>) -> Error {
+        self.hint = Some(hint.into());
+        self
+    }
+
     pub(crate) fn refused(mut self, refusal: Refusal) -> Error {
         self.refusal = Some(Box::new(refusal));
         self

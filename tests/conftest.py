@@ -235,7 +235,19 @@ def spec(name: str) -> dict:
 
 
 def admin_tables() -> list[str]:
+    """What these suites are about; the other surfaces have suites of their own."""
     return [table["name"] for table in catalog() if table["surface"] == "admin"]
+
+
+ADMIN = ("--tables", ",".join(admin_tables()))  # parents on the project surface are read along with them
+
+
+def failures(report: dict) -> dict:
+    """The tables of a report that failed. A table that is retired upstream is reported, and is no failure."""
+    return {
+        name: entry["error"] for name, entry in report["tables"].items()
+        if entry["error"] and entry["status"] != "retired upstream"
+    }
 
 
 def contents(folder) -> dict[str, bytes]:

@@ -143,28 +143,33 @@ def test_a_redirect_does_not_carry_the_key_away(server, dest):
         assert [asked for asked in other.asked if "authorization" in asked.headers] == []
 
 
-REFUSALS = {401: 3, 403: 3, 404: 3, 410: 0}  # a retired endpoint is reported, it is no failure
-
-
-@pytest.mark.parametrize(("status", "said"), [(401, "OPENAI_ADMIN_KEY"), (403, "permission"), (404, "--exclude"), (410, "retired")])
+@pytest.mark.parametrize(("status", "said"), [(401, "OPENAI_ADMIN_KEY"), (403, "permission"), (404, "--exclude")])
 def test_each_refusal_has_its_own_cure(server, dest, status, said):
     server.answers[USERS] = [Answer({"error": {"message": f"refused {status}"}}, status=status)]
-    run = sync(dest, server, "--tables", "users", code=REFUSALS[status])
+    run = sync(dest, server, "--tables", "users", code=3)
     error = run.table("users")["error"]
-    assert f"refused {status}" in error["message"] and error["cure"] and said in error["cure"] + error["message"]
+    assert f"refused {status}" in error["message"] and said in error["cure"]
     assert len(server.requests(USERS)) == 1, "asking again would not help"
+
+
+def test_a_retired_endpoint_is_told_with_its_cure_and_is_no_failure(server, dest):
+    server.answers[USERS] = [page(*TWO)]
+    sync(dest, server, "--tables", "users")
+    before = contents(dest / "users")
+    server.answers[USERS] = [Answer({"error": {"message": "refused 410"}}, status=410)]
+    run = sync(dest, server, "--tables", "users")
+    assert run.table("users")["status"] == "retired upstream"
+    assert "refused 410" in run.err and "--exclude" in run.err
+    assert contents(dest / "users") == before
 
 
 def test_the_four_refusals_and_an_empty_list_are_five_outcomes(server, dest):
     outcomes = set()
-    for status, code in REFUSALS.items():
-        server.answers[USERS] = [Answer({"error": {"message": "no"}}, status=status)]
+    for status, code in {401: 3, 403: 3, 404: 3, 410: 0, 200: 0}.items():
+        server.answers[USERS] = [page() if status == 200 else Answer({"error": {"message": "no"}}, status=status)]
         entry = sync(dest, server, "--tables", "users", code=code).table("users")
-        outcomes.add((entry["status"], entry["error"]["cure"]))
-    server.answers[USERS] = [page()]
-    entry = sync(dest, server, "--tables", "users").table("users")
-    outcomes.add((entry["status"], None))
-    assert len(outcomes) == 5
+        outcomes.add((entry["status"], (entry["error"] or {}).get("kind")))
+    assert len(outcomes) == 5, outcomes
 
 
 # ---- values that do not fit ----------------------------------------------------------------------

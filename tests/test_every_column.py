@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from conftest import admin_tables, objects, spec, sync
+from conftest import ADMIN, admin_tables, objects, spec, sync
 
 EXCUSES = tomllib.loads((pathlib.Path(__file__).parent / "never_filled.toml").read_text())
 # Filled by the product itself; `_extra` only by members that no table knows, which test_bad_input.py sends.
@@ -21,9 +21,9 @@ OWN = {"_synced_at", "_extra", "_deleted", "_valid_from", "_valid_to", "_current
 def lake(simulators, tmp_path_factory):
     dest = tmp_path_factory.mktemp("columns") / "lake"
     simulator = simulators("--size", "small")
-    sync(dest, simulator)
+    sync(dest, simulator, *ADMIN)
     simulator.mutate()
-    sync(dest, simulator)
+    sync(dest, simulator, *ADMIN)
     return dest
 
 

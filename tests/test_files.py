@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from conftest import admin_tables, catalog, objects, spec, sync
+from conftest import ADMIN, admin_tables, catalog, objects, spec, sync
 
 ARROW = {
     "string": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_(), "date": pa.date32(),
@@ -18,7 +18,7 @@ ARROW = {
 @pytest.fixture(scope="module")
 def lake(simulators, tmp_path_factory):
     dest = tmp_path_factory.mktemp("files") / "lake"
-    sync(dest, simulators("--size", "small"))
+    sync(dest, simulators("--size", "small"), *ADMIN)
     return dest
 
 
@@ -29,7 +29,7 @@ def empty(simulators, tmp_path_factory):
     simulator = simulators("--projects", 1, "--users", 1, "--history-days", 1)
     for table in ("invites", "groups", "certificates", "spend_alerts", "external_keys", "admin_api_keys"):
         simulator.fault(f"/organization/{table}", status=200, body='{"object":"list","data":[],"has_more":false}')
-    sync(dest, simulator)
+    sync(dest, simulator, *ADMIN)
     return dest
 
 

@@ -117,14 +117,18 @@ impl Decoder {
         let (mut start, mut errors) = (0, Vec::new());
         while start < text.len() {
             let mut scanner = Scanner::new(&text[start..]);
+            let mut begun = 0;
             while !scanner.at_end() {
+                begun = scanner.position();
                 let Err(error) = self.value(&mut scanner, bound) else { continue };
-                let line = text[..start + scanner.position()].matches('\n').count() + 1;
+                let line = text[..start + begun].matches('\n').count() + 1;
                 errors.push(error.at(format!("line {line}")));
                 break;
             }
-            let reached = start + scanner.position();
-            start = text[reached..].find('\n').map_or(text.len(), |i| reached + i + 1);
+            // On with the line after the one on which a broken record began: it may
+            // have taken half of the next one with it. After the last one, this is the end.
+            let from = if scanner.at_end() && errors.is_empty() { text.len() } else { start + begun };
+            start = text[from..].find('\n').map_or(text.len(), |i| from + i + 1);
         }
         (self.rows - before, errors)
     }

@@ -67,8 +67,11 @@ fn failed(file: &FileRef, error: Error) -> Event {
     let time = DateTime::parse_from_rfc3339(&file.time).map_or(DateTime::<Utc>::UNIX_EPOCH, |t| t.to_utc());
     let error = error.at(format!("file {}", plain(&file.id)));
     match gone {
-        true => Event::FileFailed(None, error.hint("the source no longer has this file: what was in it is lost")),
-        false => Event::FileFailed(Some(time), error),
+        true => Event::FileFailed(None, error.rather("the source no longer has this file: what was in it is lost")),
+        false => {
+            let cure = "the next run asks for this file again; the settled cursor does not pass it";
+            Event::FileFailed(Some(time), error.rather(cure))
+        }
     }
 }
 

@@ -132,7 +132,8 @@ async fn guarded(run: &Arc<Run>, table: &Arc<Table>, failed_parent: Option<Strin
         Ok(()) => tracks.iter().for_each(|t| t.end("ok", None)),
         // Gone upstream for good: told, but nobody's failure.
         Err(error) if error.kind == Kind::Retired => {
-            tracks.iter().for_each(|t| t.warn(error.to_string()));
+            let cure = error.cure().map(|cure| format!("; {cure}")).unwrap_or_default();
+            tracks.iter().for_each(|t| t.warn(format!("{error}{cure}")));
             tracks.iter().for_each(|t| t.end(error.kind.word(), None));
             return false;
         }

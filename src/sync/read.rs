@@ -107,6 +107,7 @@ fn again(question: Question, change: Instead) -> Vec<Question> {
     match change {
         Instead::Without(value) => vec![Question { settles, window, without: [without, vec![value]].concat() }],
         Instead::WithoutBefore(value, moment) => {
+            let moment = moment.min(window.end);
             let newer = Window { start: moment, end: window.end };
             let older = Window { start: window.start, end: moment };
             let reduced = [without.clone(), vec![value]].concat();
@@ -173,6 +174,8 @@ async fn lists(
     let mut events = events(run, table, window, pass).await?;
     let mut tally = Tally { alone: table.parent.is_some() || run.sources(table).nth(1).is_some(), ..Tally::default() };
     let mut hold = None;
+    // A list that failed is asked for this window again: the cursor stays before it.
+    let held = || window.map(|(window, _)| window.start);
     while let Some(event) = events.try_next().await? {
         match event {
             Event::Keep(hash) => note(known, hash, ParentFate::Keep),
@@ -183,6 +186,7 @@ async fn lists(
             Event::Page(unit, text) => {
                 if let Err(error) = page(sinks, &unit, &text, &track).await {
                     tally.fail(error, &unit, table, known, &track)?;
+                    hold = held();
                 }
             }
             Event::File(unit, file, text) => lines(sinks, &unit, &file, &text, &track).await?,
@@ -190,7 +194,10 @@ async fn lists(
                 hold = [hold, time].into_iter().flatten().min();
                 track.skip("a log file".to_string(), &error);
             }
-            Event::Failed(unit, error) => tally.fail(error, &unit, table, known, &track)?,
+            Event::Failed(unit, error) => {
+                tally.fail(error, &unit, table, known, &track)?;
+                hold = held();
+            }
         }
     }
     tally.verdict()?;

@@ -39,7 +39,6 @@ pub(super) fn instead(
     let value = named.or_else(grouping)?.clone();
     let epoch = moments(&refusal.text).into_iter().next();
     match (epoch, window) {
-        (Some(epoch), Some(window)) if epoch >= window.end => Some(Instead::Without(value)),
         (Some(epoch), Some(window)) if epoch > window.start => Some(Instead::WithoutBefore(value, ceiling(epoch))),
         _ => Some(Instead::Without(value)),
     }
@@ -110,7 +109,8 @@ mod tests {
         let without = |v: &str| Some(Instead::Without(v.to_string()));
         let epoch = "group_by api_key_id is only supported for start_time at or after 1764979200";
         assert_eq!(ask("", epoch, &[]), Some(Instead::WithoutBefore("api_key_id".into(), at("2025-12-06T00:00:00Z"))));
-        assert_eq!(ask("", &epoch.replace("1764979200", "1779235200"), &[]), without("api_key_id"));
+        let late = Some(Instead::WithoutBefore("api_key_id".into(), at("2026-05-20T00:00:00Z")));
+        assert_eq!(ask("", &epoch.replace("1764979200", "1779235200"), &[]), late);
         assert_eq!(ask("", "Invalid value: 'api_source'", &[]), without("api_source"));
         assert_eq!(ask("", "this combination of group_by is not supported", &["api_source"]), without("user_id"));
         assert_eq!(ask("", "Invalid limit provided: 366", &[]), None);
