@@ -252,11 +252,15 @@ def test_the_day_had_everything_in_it(story):
     for surface in ("project", "codex", "compliance"):
         changed = [table for table in tables_of(surface) if story.truths["idle"][table] != story.truths["changed"][table]]
         assert changed, f"nothing happened on {surface}: {story.said}"
-    for kind in ("snapshot", "merge"):
-        assert any(
-            by_key(spec(name), story.true("idle", name)).keys() - by_key(spec(name), story.true("changed", name)).keys()
-            for name in TABLES if spec(name)["policy"] == kind
-        ), f"no row of a {kind} table is gone"
+    def keys(chapter: str, name: str) -> set:
+        return by_key(spec(name), story.true(chapter, name)).keys()
+
+    snapshots, merged = ([name for name in TABLES if spec(name)["policy"] == kind] for kind in ("snapshot", "merge"))
+    assert any(keys("idle", name) - keys("changed", name) for name in snapshots), "no row is gone"
+    assert any(keys("changed", name) - keys("idle", name) for name in merged), "no event came"
+    before, after = (by_key(spec("codex_usage"), story.rows(chapter, "codex_usage")) for chapter in ("idle", "changed"))
+    assert before.keys() - after.keys() and after.keys() - before.keys(), "no restated day has other users"
+    assert any(without(before[key], "_synced_at") != without(after[key], "_synced_at") for key in before.keys() & after.keys())
 
 
 def test_each_row_names_its_key(story):

@@ -291,7 +291,7 @@ impl Client {
             let value = json::pointer(&text, &path).ok().flatten()?;
             json::unescape(json::inner(value)).map(|t| t.into_owned())
         };
-        let said = member(&["error", "message"]).or_else(|| member(&["detail"]));
+        let said = member(&["error", "message"]).or_else(|| invalid(&text)).or_else(|| member(&["detail"]));
         let said = said.unwrap_or_else(|| match text.trim_start().starts_with('<') {
             true => "an HTML page instead of JSON".to_string(),
             false => text.trim().to_string(),
@@ -302,7 +302,13 @@ impl Client {
             true => format!("{} answered {status}", call.path),
             false => format!("{} answered {status}: {said}", call.path),
         };
-        Error::new(kind, message).hint(cure(self.surface, kind)).refused(Refusal { status, code, text: said })
+        let hint = match (status, self.surface) {
+            (422, Surface::Codex) => {
+                "Codex analytics reach back 90 days: ask for less by --since, or by history in the configuration"
+            }
+            _ => cure(self.surface, kind),
+        };
+        Error::new(kind, message).hint(hint).refused(Refusal { status, code, text: said })
     }
 }
 
@@ -315,6 +321,18 @@ pub(crate) fn is_private(url: &url::Url) -> bool {
         None => false,
     };
     url.scheme() == "https" || (url.scheme() == "http" && loopback)
+}
+
+/// What a 422 says is wrong, member by member: `start_time: cannot be …; limit: …`.
+fn invalid(body: &str) -> Option<String> {
+    let body: serde_json::Value = serde_json::from_str(body).ok()?;
+    let complaint = |detail: &serde_json::Value| {
+        let place = detail.get("loc")?.as_array()?.last()?;
+        let place = place.as_str().map_or_else(|| place.to_string(), str::to_string);
+        Some(format!("{place}: {}", detail.get("msg")?.as_str()?))
+    };
+    let complaints: Vec<String> = body.get("detail")?.as_array()?.iter().filter_map(complaint).collect();
+    (!complaints.is_empty()).then(|| complaints.join("; "))
 }
 
 enum Broken {

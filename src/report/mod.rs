@@ -172,7 +172,11 @@ impl Track {
 
     pub(crate) fn skip(&self, parent: String, error: &Error) {
         let skipped = Skipped { parent, reason: error.to_string(), cure: error.cure().map(str::to_string) };
-        self.notes().skipped.push(skipped);
+        let mut notes = self.notes();
+        // Each window of time may meet the same refusal: it is told once.
+        if !notes.skipped.iter().any(|s| s.parent == skipped.parent && s.reason == skipped.reason) {
+            notes.skipped.push(skipped);
+        }
     }
 
     /// Said once, however often it happens.
