@@ -145,7 +145,9 @@ WRONG = {
     "an address that is refused": lambda file: file.signed.append((Answer("no", status=403),)),
     "a download that fails": lambda file: file.redirect.append((Answer({"error": {"message": "later"}}, status=503),)),
     "a redirect to nowhere": lambda file: file.redirect.append((Answer("", status=307, headers={"location": "nowhere"}),)),
-    "a redirect in the clear": lambda file: file.redirect.append((Answer("", status=307, headers={"location": "http://files.example.net/f?signature=clear-1"}),)),
+    "a redirect in the clear": lambda file: file.redirect.append((
+        Answer("", status=307, headers={"location": "http://files.example.net/f?signature=clear-1"}),
+    )),
     "not UTF-8": lambda file: spoil(file, b'{"event_id":"\xff"}\n'),
 }
 
@@ -459,13 +461,17 @@ def test_files_of_conversations_are_told_once_each(logs, dest):
     logs.add("messages-2", samples("CONVERSATION_MESSAGE"), type="CONVERSATION_MESSAGE", hours_ago=0.5)
     sync(dest, logs, "--tables", "log_conversation_messages,chatgpt_files")
     truth.by_key(spec("chatgpt_files"), lake_rows(dest, spec("chatgpt_files")))
-    assert {"boxes.csv", "map.png", "answer.txt"} <= {value for row in lake_rows(dest, spec("chatgpt_files")) for value in row.values() if isinstance(value, str)}
+    values = {value for row in lake_rows(dest, spec("chatgpt_files")) for value in row.values() if isinstance(value, str)}
+    assert {"boxes.csv", "map.png", "answer.txt"} <= values
 
 
 def test_conversations_are_off_until_named(logs, dest):
     logs.add("messages-1", samples("CONVERSATION_MESSAGE"), type="CONVERSATION_MESSAGE")
     run = sync(dest, logs, code={0, 2, 3})
-    content = {"log_conversation_messages", "log_codex", "log_apps", "log_custom_agents", "log_spreadsheet_plugin", "log_other", "chatgpt_files", "chatgpt_memories"}
+    content = {
+        "log_conversation_messages", "log_codex", "log_apps", "log_custom_agents", "log_spreadsheet_plugin", "log_other",
+        "chatgpt_files", "chatgpt_memories",
+    }
     assert content.isdisjoint(run.report["tables"])
     asked = {one.one("event_type") for one in logs.lists()}
     assert asked.isdisjoint({"CONVERSATION_MESSAGE", "CODEX_LOG", "APP_LOG", "CUSTOM_AGENTS_LOG", "CODEX_TURN"})

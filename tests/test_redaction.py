@@ -12,13 +12,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from conftest import catalog, spec, sync
-from fixtures.sources import COMPLIANCE_KEY, ORGANIZATION, WORKSPACE, Logs, event, lines, organization
+from fixtures.sources import COMPLIANCE_KEY, ORGANIZATION, SURFACES, WORKSPACE, Logs, event, lines, organization
 from scripted import ADMIN_KEY, Answer, Scripted, page, user
 from truth import SECRET_NAMES, is_secret
 
 PLANTED = "sk-live-planted"
 NAMES = sorted(SECRET_NAMES) + ["secret", "secrets", "domain_secrets", "webhook_secret", "my-secret", "ClientSecret", "SigningSecrets"]
-FINE = ["secretary", "secret_name_of_team", "authorization_endpoint", "cookies_accepted", "password_policy", "token_usage", "access_token_id", "api_key_id"]
+FINE = [
+    "secretary", "secret_name_of_team", "authorization_endpoint", "cookies_accepted", "password_policy", "token_usage",
+    "access_token_id", "api_key_id",
+]
 
 
 def cases(name: str) -> list[str]:
@@ -72,7 +75,8 @@ def test_in_extra_and_json_columns_of_the_admin_surface(dest):
     ("CODEX_LOG", "log_codex", ("event_details",)), ("CODEX_LOG", "log_codex", ("event_details", "environment_fields")),
     ("CUSTOM_AGENTS_LOG", "log_custom_agents", ("event_details",)), ("CODEX_SECURITY_LOG", "log_codex_security", ("event_details", "updated_fields")),
     ("CODEX_TURN", "log_other", ("payload",)), ("AUTH_LOG", "log_auth", ("actor", "agent_runtime")), ("AUTH_LOG", "log_auth", ("unheard_of",)),
-    ("CHATGPT_PLUGIN_SPREADSHEET", "log_spreadsheet_plugin", ("event_details",)), ("CONVERSATION_MESSAGE", "log_conversation_messages", ("message", "content", "annotations")),
+    ("CHATGPT_PLUGIN_SPREADSHEET", "log_spreadsheet_plugin", ("event_details",)),
+    ("CONVERSATION_MESSAGE", "log_conversation_messages", ("message", "content", "annotations")),
 ])
 def test_in_events_of_log_files(dest, kind, table, at):
     one = event("e1", type=kind)
@@ -151,7 +155,8 @@ def test_no_key_is_in_any_output_or_file(company, tmp_path):
 
 
 def test_no_key_is_printed_when_everything_is_refused(company, tmp_path):
-    for variable, key in {"OPENAI_ADMIN_KEY": "sk-admin-nobody", "CODEX_ANALYTICS_KEY": "sk-codex-nobody", "CHATGPT_COMPLIANCE_KEY": "sk-compliance-nobody"}.items():
+    for surface in ("admin", "codex", "compliance"):
+        variable, key = SURFACES[surface], f"sk-{surface}-nobody"
         run = sync(tmp_path / variable, company, "--tables", "users,codex_usage,chatgpt_users", "--log", "trace", env={variable: key}, code=2)
         assert key not in run.out + run.err + everything(tmp_path / variable)
 
@@ -159,7 +164,8 @@ def test_no_key_is_printed_when_everything_is_refused(company, tmp_path):
 def test_a_key_that_the_api_repeats_is_not_shown(dest):
     """Some refusals quote the key."""
     with Logs() as logs:
-        logs.answers[f"/compliance/workspaces/{WORKSPACE}/logs"] = [Answer({"error": {"message": f"Incorrect API key: {COMPLIANCE_KEY}"}}, status=401)]
+        quoted = Answer({"error": {"message": f"Incorrect API key: {COMPLIANCE_KEY}"}}, status=401)
+        logs.answers[f"/compliance/workspaces/{WORKSPACE}/logs"] = [quoted]
         logs.answers[f"/compliance/organizations/{ORGANIZATION}/logs"] = [Answer(f"<html>{COMPLIANCE_KEY}</html>", status=403)]
         run = sync(dest, logs, "--tables", "log_auth,log_costs", "--log", "trace", code=3)
     assert COMPLIANCE_KEY not in run.out + run.err + everything(dest)

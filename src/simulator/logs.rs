@@ -3,6 +3,7 @@
 
 use chrono::DateTime;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::api::Answered;
 use super::log_files::{self, File, KINDS, Principal};
@@ -12,7 +13,6 @@ use super::query::Query;
 use super::random::Chance;
 use super::refusal::Refusal;
 use super::route::{Answer, Key, Route};
-use super::sha256;
 use super::world::World;
 
 const LIST: &[&str] = &["event_type", "after", "before", "limit"];
@@ -193,7 +193,7 @@ fn described(world: &World, file: &File, before: Option<&File>) -> Value {
         "end_time": end_time,
         "file_name": format!("{name}_{}.jsonl", end_time.replace('Z', "+00:00")),
         "file_size": text.len(),
-        "file_sha256": sha256::hex(text.as_bytes()),
+        "file_sha256": hex(&Sha256::digest(text.as_bytes())),
     })
 }
 
@@ -260,4 +260,8 @@ pub(super) fn download(world: &World, path: &str, query: &str, has_authorization
         }
         None => refused(410, "The file is gone."),
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -49,7 +49,6 @@ mod roles;
 mod route;
 mod sample;
 mod server;
-mod sha256;
 mod surface;
 mod surface_agents;
 #[cfg(test)]
