@@ -170,11 +170,12 @@ impl World {
         self.options.now.timestamp() + elapsed
     }
 
-    /// What is metered and logged by itself shows up when its hour is over, so that two
-    /// readings a moment apart agree. What `mutate` brings shows up at once.
+    /// What is metered and logged by itself ends with the last full hour before the
+    /// start, so that two readings agree whenever they are made. What happens after
+    /// that is brought by `mutate`, and shows up at once.
     pub(super) fn metered_until(&self) -> i64 {
-        let now = self.now();
-        now - now.rem_euclid(3_600)
+        let start = self.options.now.timestamp();
+        start - start.rem_euclid(3_600)
     }
 
     /// The first moment of which there is usage.
