@@ -157,8 +157,7 @@ impl Access {
 
     /// Whether the key stands for what the table needs.
     pub(crate) fn can_ask(&self, table: &Table) -> bool {
-        let stands = |values: &[(String, String)], name: &str| values.iter().any(|(n, _)| n == name);
-        self.surface == table.surface && self.stands_for.iter().any(|v| table.key_names().all(|name| stands(v, name)))
+        self.surface == table.surface && self.stands_for.iter().any(|values| table.can_be_asked_with(values))
     }
 }
 

@@ -97,7 +97,7 @@ pub(crate) async fn command(args: &super::Check, now: DateTime<Utc>) -> Result<E
 
 impl Asker {
     fn can_ask(&self, table: &Table) -> bool {
-        self.surface == table.surface && table.key_names().all(|name| self.values.iter().any(|(n, _)| n == name))
+        self.surface == table.surface && table.can_be_asked_with(&self.values)
     }
 
     /// Whether both stand for the same: one project's key knows nothing of another one's parents.

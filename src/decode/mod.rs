@@ -396,7 +396,8 @@ fn unexpected(what: String) -> Error {
     Error::contract(what).hint("the API's answer is not the documented one; nothing of this table was changed")
 }
 
-fn malformed(e: Malformed) -> Error {
+/// An answer that is not JSON, with what to do about it.
+pub(crate) fn malformed(e: Malformed) -> Error {
     Error::contract(e.to_string()).hint("the answer was cut short or is not JSON; the next run asks again")
 }
 

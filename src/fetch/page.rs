@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 
 use crate::decode::json::{Kind, Malformed, Scanner, inner, pointer, unescape};
+use crate::decode::malformed;
 use crate::error::{Error, Result};
 use crate::schema::{Paging, Pointer};
 
@@ -31,9 +32,7 @@ const EMPTY_PAGES: u32 = 1_000;
 impl Chain {
     /// The token of the page after `answer`; none at the end of the list.
     pub(crate) fn next(&mut self, paging: &Paging, rows: Option<&Pointer>, answer: &str) -> Result<Option<String>> {
-        let facts = facts(paging, rows, answer).map_err(|e| {
-            Error::contract(e.to_string()).hint("the answer was cut short or is not JSON; the next run asks again")
-        })?;
+        let facts = facts(paging, rows, answer).map_err(malformed)?;
         let Some(token) = go_on(paging, facts, &mut self.empty_in_a_row)? else { return Ok(None) };
         if !self.seen.insert(token.clone()) {
             return Err(Error::contract(format!(

@@ -271,11 +271,16 @@ impl Table {
     }
 
     /// What a key must stand for to be asked for this table: `key.project`, `key.workspace`, …
-    pub(crate) fn key_names(&self) -> impl Iterator<Item = &str> {
+    fn key_names(&self) -> impl Iterator<Item = &str> {
         self.columns.iter().filter_map(|c| match &c.from {
             From::Bound(name) if name.starts_with("key.") => Some(name.as_str()),
             _ => None,
         })
+    }
+
+    /// Whether a key that stands for these values can be asked for this table.
+    pub(crate) fn can_be_asked_with(&self, values: &[(String, String)]) -> bool {
+        self.key_names().all(|name| values.iter().any(|(n, _)| n == name))
     }
 
     /// Indices of the columns that say which parent a row belongs to.

@@ -62,8 +62,8 @@ pub(crate) fn windows() -> Semaphore {
 impl Run {
     /// Who may be asked for a table: the keys of its surface that stand for what it needs.
     fn sources<'a>(&'a self, table: &'a Table) -> impl Iterator<Item = &'a Source> {
-        let stands = |s: &Source| table.key_names().all(|name| s.values.iter().any(|(n, _)| n == name));
-        self.sources.get(&table.surface).into_iter().flatten().filter(move |s| stands(s))
+        let sources = self.sources.get(&table.surface).into_iter().flatten();
+        sources.filter(|source| table.can_be_asked_with(&source.values))
     }
 
     fn micros(&self) -> i64 {
