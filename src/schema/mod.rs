@@ -310,6 +310,13 @@ impl Catalog {
         Ok(Catalog { tables: tables.into_iter().map(|t| (t.name.clone(), Arc::new(t))).collect() })
     }
 
+    /// A catalog of one file that stands alone.
+    pub(crate) fn alone(text: &str) -> Result<Catalog> {
+        let source = check::Source::parse(Surface::Admin, "alone", "alone.toml", text)?;
+        let tables = check::tables(&BTreeMap::from([("alone".to_string(), source)]))?;
+        Ok(Catalog { tables: tables.into_iter().map(|t| (t.name.clone(), Arc::new(t))).collect() })
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Table>> {
         self.tables.values()
     }
