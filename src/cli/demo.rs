@@ -144,6 +144,7 @@ async fn sync(simulator: &Simulator, out: &Path, now: DateTime<Utc>) -> Result<R
         concurrency: 32,
         wish: Wish::default(),
         strict: false,
+        download_files: false,
         lock_wait: Duration::ZERO,
         max_duration: None,
     };

@@ -121,6 +121,10 @@ pub(crate) struct Sync {
     #[arg(long)]
     pub(crate) strict: bool,
 
+    /// Also keep the bytes of the files that conversations have, below _files/ of the destination
+    #[arg(long)]
+    pub(crate) download_files: bool,
+
     /// What to print at the end
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,

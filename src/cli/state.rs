@@ -92,7 +92,7 @@ async fn rebuild(of: &StateOf) -> Result<()> {
         let settled = if table.policy == Policy::Replace { midnight(settled) } else { settled };
         state.settle(&name, settled);
     }
-    file.save(&state).await?;
+    file.replace(&state).await?;
     lease.release().await;
     tell(&format!("the state of {} was derived from the lake", counted(state.tables.len() as u64, "table")));
     Ok(())

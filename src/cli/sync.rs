@@ -36,6 +36,7 @@ pub(crate) struct Plan {
     pub(crate) concurrency: usize,
     pub(crate) wish: Wish,
     pub(crate) strict: bool,
+    pub(crate) download_files: bool,
     pub(crate) lock_wait: Duration,
     pub(crate) max_duration: Option<Duration>,
 }
@@ -74,6 +75,11 @@ impl Plan {
             excluded: or_file(&args.choice.exclude, &file.exclude),
         };
         let chosen = selection.choose(&catalog, &access)?;
+        let has_files = |name: &String| catalog.get(name).is_some_and(|t| t.contents.is_some());
+        if args.download_files && !chosen.iter().any(has_files) {
+            return Err(Error::usage("--download-files: no chosen table tells of files")
+                .hint("name one that does: --tables chatgpt_files"));
+        }
         let moment = |flag: &str, text: &Option<String>| text.as_ref().map(|t| config::moment(flag, t)).transpose();
         let wish = Wish {
             since: moment("--since", &args.since)?,
@@ -90,6 +96,7 @@ impl Plan {
             state: args.state.clone().or_else(|| file.state.clone()),
             concurrency: args.concurrency.map(usize::from).or(file.concurrency).unwrap_or(CONCURRENCY),
             strict: args.strict || file.strict == Some(true),
+            download_files: args.download_files,
             retry: file.retry()?,
             lock_wait: duration("--lock-wait", args.lock_wait.as_ref())?.unwrap_or_default(),
             max_duration: duration("--max-duration", args.max_duration.as_ref())?,
@@ -168,6 +175,7 @@ pub(crate) async fn perform(plan: Plan, now: DateTime<Utc>) -> Result<RunReport>
         now,
         wish: plan.wish,
         strict: plan.strict,
+        download_files: plan.download_files,
         stop: stop.clone(),
         windows: crate::sync::windows(),
         tracks,

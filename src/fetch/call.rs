@@ -61,8 +61,15 @@ impl Call {
     }
 
     /// A file's download.
-    pub(super) fn file(path: String) -> Call {
-        Call { method: Method::Get, path, query: Vec::new(), body: None, headers: Vec::new(), is_file: true }
+    pub(crate) fn file(path: String, query: Vec<(String, String)>) -> Call {
+        Call { method: Method::Get, path, query, body: None, headers: Vec::new(), is_file: true }
+    }
+
+    /// What a table's own query is about, asked at another path.
+    pub(crate) fn aside(table: &Table, path: String) -> Call {
+        let mut call = Call { is_file: false, ..Call::file(path, Vec::new()) };
+        call.set_all(&table.request.query, &[]);
+        call
     }
 
     /// The same request for the page of `token`.

@@ -1,4 +1,4 @@
-//! One file of a list of files: asked for with the key, fetched without it, checked.
+//! One file: asked for with the key, fetched without it, checked.
 //!
 //! The API answers with a redirect to a signed address on another host. That
 //! host must not get the key, so the redirect is taken by hand. A signed address
@@ -6,9 +6,10 @@
 
 use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use super::{Answer, Call, Client, Meter, body, is_private};
+use super::{Answer, Call, Client, MAX_BODY, Meter, is_private};
 use crate::decode::json;
 use crate::error::{Error, Kind, Result};
 use crate::report::counted;
@@ -64,21 +65,54 @@ impl FileRef {
     }
 }
 
+/// A file on its way.
+pub(crate) enum Download {
+    Whole(Option<Bytes>),
+    Parts { response: reqwest::Response, host: String },
+}
+
+impl Download {
+    /// The next part; none at the end.
+    pub(crate) async fn part(&mut self, meter: &Meter) -> Result<Option<Bytes>> {
+        match self {
+            Download::Whole(bytes) => Ok(bytes.take()),
+            Download::Parts { response, host } => {
+                let part = response.chunk().await.map_err(|_| unavailable(format!("{host} sent half of it")))?;
+                meter.bytes.fetch_add(part.as_ref().map_or(0, Bytes::len) as u64, Ordering::Relaxed);
+                Ok(part)
+            }
+        }
+    }
+}
+
+fn unavailable(what: String) -> Error {
+    Error::new(Kind::Unavailable, format!("the file's signed address: {what}"))
+}
+
 impl Client {
-    /// The file's text, after as many attempts as it takes to get it whole.
+    /// The text of a file of a list, after as many attempts as it takes to get it whole.
     pub(crate) async fn download(&self, file: &FileRef, meter: &Meter) -> Result<String> {
-        let call = Call::file(file.path.clone());
+        let call = Call::file(file.path.clone(), Vec::new());
+        let cure = "the next run asks for this file again; the settled cursor does not pass it";
+        self.persist(meter, || self.whole_file(&call, file, meter)).await.map_err(|e| e.hint(cure))
+    }
+
+    /// Does something about a file again and again, while there is hope.
+    pub(crate) async fn persist<T, F: Future<Output = Result<T>>>(
+        &self,
+        meter: &Meter,
+        attempt: impl Fn() -> F,
+    ) -> Result<T> {
         let mut tries = 0;
         loop {
-            let error = match self.whole_file(&call, file, meter).await {
-                Ok(text) => return Ok(text),
+            let error = match attempt().await {
+                Ok(done) => return Ok(done),
                 Err(error) if error.kind != Kind::Unavailable => return Err(error),
                 Err(error) => error,
             };
             tries += 1;
             if tries >= self.retry.attempts {
-                let cure = "the next run asks for this file again; the settled cursor does not pass it";
-                return Err(error.at(format!("after {}", counted(u64::from(tries), "attempt"))).hint(cure));
+                return Err(error.at(format!("after {}", counted(u64::from(tries), "attempt"))));
             }
             meter.retries.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(self.backoff(tries)).await;
@@ -86,18 +120,29 @@ impl Client {
     }
 
     async fn whole_file(&self, call: &Call, file: &FileRef, meter: &Meter) -> Result<String> {
-        let text = match self.answer(call, meter).await? {
-            Answer::Text(text) => text,
-            Answer::Elsewhere(location) => self.signed(&location, meter).await?,
-        };
-        file.check(text.as_bytes())?;
-        Ok(text)
+        let mut download = self.open(call, meter).await?;
+        let mut bytes = Vec::new();
+        while let Some(part) = download.part(meter).await? {
+            if bytes.len() + part.len() > MAX_BODY {
+                return Err(Error::contract(format!("the file is larger than {} MiB", MAX_BODY >> 20)));
+            }
+            bytes.extend_from_slice(&part);
+        }
+        file.check(&bytes)?;
+        super::text(bytes, "file")
+    }
+
+    /// Asks for a file; what comes may be as large as it likes.
+    pub(crate) async fn open(&self, call: &Call, meter: &Meter) -> Result<Download> {
+        match self.answer(call, meter).await? {
+            Answer::Body(body) => Ok(Download::Whole(Some(body.into()))),
+            Answer::Elsewhere(location) => self.signed(&location).await,
+        }
     }
 
     /// Fetches a signed address, without the key. Its query is a credential too:
     /// no message shows it.
-    async fn signed(&self, location: &str, meter: &Meter) -> Result<String> {
-        let unavailable = |what: String| Error::new(Kind::Unavailable, format!("the file's signed address: {what}"));
+    async fn signed(&self, location: &str) -> Result<Download> {
         let url = reqwest::Url::parse(location).map_err(|e| unavailable(format!("not a URL: {e}")))?;
         if !is_private(&url) {
             return Err(Error::contract(
@@ -110,10 +155,7 @@ impl Client {
         if !status.is_success() {
             return Err(unavailable(format!("{host} answered {}", status.as_u16())));
         }
-        let bytes = body(response).await.map_err(|_| unavailable(format!("{host} sent half of it, or too much")))?;
-        meter.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        String::from_utf8(bytes)
-            .map_err(|e| Error::contract(format!("the file is not UTF-8 at byte {}", e.utf8_error().valid_up_to())))
+        Ok(Download::Parts { response, host })
     }
 }
 

@@ -70,9 +70,9 @@ pub(crate) struct Client {
     denied: OnceLock<Error>,
 }
 
-/// A good answer: its text, or for a file the signed address that it is at.
+/// A good answer: its body, or for a file the signed address that it is at.
 enum Answer {
-    Text(String),
+    Body(Vec<u8>),
     Elsewhere(String),
 }
 
@@ -132,7 +132,7 @@ impl Client {
     /// The body of the answer, after as many attempts as it takes.
     pub(crate) async fn send(&self, call: &Call, meter: &Meter) -> Result<String> {
         match self.answer(call, meter).await? {
-            Answer::Text(text) => Ok(text),
+            Answer::Body(body) => text(body, "answer"),
             Answer::Elsewhere(_) => Err(Error::contract(format!("{} answered a redirect", call.path))),
         }
     }
@@ -216,13 +216,7 @@ impl Client {
         match verdict {
             Verdict::Done => {
                 permit.succeeded();
-                match String::from_utf8(body) {
-                    Ok(text) => Attempt::Done(Answer::Text(text)),
-                    Err(e) => Attempt::Fail(
-                        Error::contract(format!("the answer is not UTF-8 at byte {}", e.utf8_error().valid_up_to()))
-                            .hint("something between here and the API changed the answer; nothing was written"),
-                    ),
-                }
+                Attempt::Done(Answer::Body(body))
             }
             Verdict::Fail(kind) => Attempt::Fail(self.refusal(call, status, kind, &body)),
             Verdict::Again { wait, limited } => {
@@ -333,6 +327,13 @@ fn invalid(body: &str) -> Option<String> {
     };
     let complaints: Vec<String> = body.get("detail")?.as_array()?.iter().filter_map(complaint).collect();
     (!complaints.is_empty()).then(|| complaints.join("; "))
+}
+
+fn text(body: Vec<u8>, what: &str) -> Result<String> {
+    String::from_utf8(body).map_err(|e| {
+        Error::contract(format!("the {what} is not UTF-8 at byte {}", e.utf8_error().valid_up_to()))
+            .hint("something between here and the API changed it; nothing was written")
+    })
 }
 
 enum Broken {

@@ -32,7 +32,7 @@ pub(crate) struct Lease {
 
 enum Held {
     Folder { lake: Arc<Lake>, _lock: File },
-    Store { lake: Arc<Lake>, path: Path, _renewal: AbortOnDropHandle<()> },
+    Store { lake: Arc<Lake>, path: Path, renewal: AbortOnDropHandle<UpdateVersion>, over: CancellationToken },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -99,7 +99,7 @@ impl Lease {
     async fn put(lake: &Arc<Lake>, holder: String, lost: CancellationToken) -> Result<Lease> {
         let path = lake.path(&["_state", "lease"]);
         let failed = |e: object_store::Error| storage(&e, &lake.shown).at("_state/lease");
-        let version = match write(lake, &path, &holder, PutMode::Create).await {
+        let version = match write(lake, &path, &holder, LIFETIME, PutMode::Create).await {
             Ok(version) => {
                 lake.refuses_overwrites().await?;
                 version
@@ -113,7 +113,7 @@ impl Lease {
                     let cure = "wait until it has ended; a run that was killed frees it within 60 seconds";
                     return Err(taken(&lake.shown, &note.holder, cure));
                 }
-                match write(lake, &path, &holder, PutMode::Update(version)).await {
+                match write(lake, &path, &holder, LIFETIME, PutMode::Update(version)).await {
                     Ok(version) => version,
                     Err(object_store::Error::Precondition { .. } | object_store::Error::NotFound { .. }) => {
                         return Err(taken(&lake.shown, "another run", "it took the lease at the same moment"));
@@ -123,9 +123,10 @@ impl Lease {
             }
             Err(e) => return Err(failed(e)),
         };
-        let renewal =
-            AbortOnDropHandle::new(tokio::spawn(renew(Arc::clone(lake), path.clone(), holder, version, lost)));
-        Ok(Lease { held: Held::Store { lake: Arc::clone(lake), path, _renewal: renewal } })
+        let over = CancellationToken::new();
+        let renewal = renew(Arc::clone(lake), path.clone(), holder, version, lost, over.clone());
+        let renewal = AbortOnDropHandle::new(tokio::spawn(renewal));
+        Ok(Lease { held: Held::Store { lake: Arc::clone(lake), path, renewal, over } })
     }
 
     /// Gives it back at once instead of letting it run out.
@@ -133,9 +134,12 @@ impl Lease {
         let outcome = match self.held {
             // Nothing is under way any more: what stands aside belongs to nobody.
             Held::Folder { lake, _lock } => lake.sweep().map_err(|e| e.to_string()),
-            Held::Store { lake, path, _renewal } => {
-                drop(_renewal);
-                lake.store.delete(&path).await.map_err(|e| format!("the lease could not be given back: {e}"))
+            // Not by deleting it: if it was lost meanwhile, the object is another run's.
+            Held::Store { lake, path, renewal, over } => {
+                over.cancel();
+                let version = renewal.await.unwrap_or(UpdateVersion { e_tag: None, version: None });
+                let given = write(&lake, &path, "nobody", Duration::ZERO, PutMode::Update(version)).await;
+                given.map(|_| ()).map_err(|e| format!("the lease could not be given back: {e}"))
             }
         };
         if let Err(error) = outcome {
@@ -148,28 +152,49 @@ fn taken(shown: &str, holder: &str, cure: &str) -> Error {
     Error::integrity(format!("another run holds the lease of {shown} ({holder})")).hint(cure)
 }
 
-async fn write(lake: &Lake, path: &Path, holder: &str, mode: PutMode) -> object_store::Result<UpdateVersion> {
-    let note = Note { holder: holder.to_string(), until: Utc::now() + LIFETIME };
+async fn write(
+    lake: &Lake,
+    path: &Path,
+    holder: &str,
+    lifetime: Duration,
+    mode: PutMode,
+) -> object_store::Result<UpdateVersion> {
+    let note = Note { holder: holder.to_string(), until: Utc::now() + lifetime };
     let text = serde_json::to_vec(&note).unwrap_or_default();
     let put = lake.store.put_opts(path, PutPayload::from(text), PutOptions::from(mode)).await?;
     Ok(UpdateVersion { e_tag: put.e_tag, version: put.version })
 }
 
-async fn renew(lake: Arc<Lake>, path: Path, holder: String, mut version: UpdateVersion, lost: CancellationToken) {
+/// Renews until the run is over or the lease is lost; gives the version that was written last.
+async fn renew(
+    lake: Arc<Lake>,
+    path: Path,
+    holder: String,
+    mut version: UpdateVersion,
+    lost: CancellationToken,
+    over: CancellationToken,
+) -> UpdateVersion {
     let mut good_until = tokio::time::Instant::now() + LIFETIME;
     loop {
-        tokio::time::sleep(RENEWAL).await;
+        tokio::select! {
+            () = tokio::time::sleep(RENEWAL) => {}
+            () = over.cancelled() => return version,
+        }
         let asked = tokio::time::Instant::now();
-        match write(&lake, &path, &holder, PutMode::Update(version.clone())).await {
+        match write(&lake, &path, &holder, LIFETIME, PutMode::Update(version.clone())).await {
             Ok(renewed) => {
                 version = renewed;
                 good_until = asked + LIFETIME;
             }
             Err(object_store::Error::Precondition { .. } | object_store::Error::NotFound { .. }) => {
-                return lost.cancel();
+                lost.cancel();
+                return version;
             }
             // Ten seconds short of its end nobody else has it yet, and a slice in flight can still be dropped.
-            Err(_) if tokio::time::Instant::now() + Duration::from_secs(10) > good_until => return lost.cancel(),
+            Err(_) if tokio::time::Instant::now() + Duration::from_secs(10) > good_until => {
+                lost.cancel();
+                return version;
+            }
             Err(e) => tracing::warn!(error = %e, "the lease could not be renewed yet"),
         }
     }

@@ -4,6 +4,7 @@
 //! or a file written aside, fsynced and renamed. So a plain glob is right at
 //! every instant, and no reader needs a manifest.
 
+mod blob;
 mod fate;
 mod keys;
 mod lease;
@@ -228,9 +229,14 @@ impl Lake {
     }
 
     async fn put_private(&self, path: &Path, text: String) -> Result<()> {
-        use std::os::unix::fs::PermissionsExt;
         let put = self.store.put(path, PutPayload::from(text.into_bytes())).await;
         put.map_err(|e| storage(&e, &self.shown))?;
+        self.make_private(path)
+    }
+
+    /// For its owner only, on a disk.
+    fn make_private(&self, path: &Path) -> Result<()> {
+        use std::os::unix::fs::PermissionsExt;
         let Some(folder) = &self.folder else { return Ok(()) };
         let file = folder.join(path.as_ref());
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600))

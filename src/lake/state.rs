@@ -8,9 +8,10 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use object_store::ObjectStoreExt;
 use object_store::path::Path;
+use object_store::{GetResult, ObjectStoreExt, PutMode, PutPayload, UpdateVersion};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
 
 use super::{Lake, storage};
 use crate::error::{Error, Result};
@@ -29,6 +30,9 @@ pub(crate) struct State {
 pub(crate) struct TableState {
     /// Everything before it was read; whole tables: when they were last read whole.
     pub(crate) settled: DateTime<Utc>,
+    /// Log files: the newest event that the source says it has; it does not promise that all before it came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) max_event_time: Option<DateTime<Utc>>,
 }
 
 impl Default for State {
@@ -43,7 +47,15 @@ impl State {
     }
 
     pub(crate) fn settle(&mut self, table: &str, settled: DateTime<Utc>) {
-        self.tables.insert(table.to_string(), TableState { settled });
+        let max_event_time = self.tables.get(table).and_then(|t| t.max_event_time);
+        self.tables.insert(table.to_string(), TableState { settled, max_event_time });
+    }
+
+    /// Notes how new the source says its newest event is. A table that is not settled at all has no place for it.
+    pub(crate) fn newest(&mut self, table: &str, time: DateTime<Utc>) {
+        if let Some(state) = self.tables.get_mut(table) {
+            state.max_event_time = Some(time);
+        }
     }
 
     /// Reads the text of a state file, or says why it cannot be trusted.
@@ -75,17 +87,27 @@ impl State {
 }
 
 /// Where the state is kept.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct StateFile {
     lake: Lake,
     path: Path,
+    /// Object stores: what was last seen or written there, so that only that is replaced.
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    version: Option<UpdateVersion>,
+    /// What was last sent: an answer may be lost on its way although the text arrived.
+    sent: Option<String>,
 }
 
 impl StateFile {
     /// Beside the tables, or where `--state` says: a file, or a URL of one.
     pub(crate) fn open(lake: &Lake, elsewhere: Option<&str>) -> Result<StateFile> {
         let Some(elsewhere) = elsewhere else {
-            return Ok(StateFile { lake: lake.clone(), path: lake.path(&["_state", "state.json"]) });
+            let path = lake.path(&["_state", "state.json"]);
+            return Ok(StateFile { lake: lake.clone(), path, seen: Mutex::default() });
         };
         let name = elsewhere.rsplit('/').next().unwrap_or_default();
         if name.is_empty() || std::path::Path::new(elsewhere).is_dir() {
@@ -96,28 +118,80 @@ impl StateFile {
         let folder = elsewhere.strip_suffix(name).unwrap_or_default();
         let folder = if folder.is_empty() { "." } else { folder };
         let home = Lake::open(folder)?;
-        Ok(StateFile { path: home.path(&[name]), lake: home })
+        Ok(StateFile { path: home.path(&[name]), lake: home, seen: Mutex::default() })
     }
 
     pub(crate) async fn load(&self) -> Result<State> {
-        let at = |e: Error| e.at(self.shown());
-        let found = match self.lake.store.get(&self.path).await {
-            Ok(found) => found,
-            Err(object_store::Error::NotFound { .. }) => return Ok(State::default()),
-            Err(e) => return Err(at(storage(&e, self.lake.shown()))),
-        };
-        let bytes = found.bytes().await.map_err(|e| at(storage(&e, self.lake.shown())))?;
-        let text = std::str::from_utf8(&bytes);
-        let text = text.map_err(|_| at(Error::integrity("the state file is corrupt: not UTF-8")))?;
-        State::parse(text).map_err(at)
+        let mut seen = self.seen.lock().await;
+        let found = self.found().await?;
+        seen.version = found.as_ref().map(|(version, _)| version.clone());
+        match found {
+            Some((_, text)) => State::parse(&text).map_err(|e| e.at(self.shown())),
+            None => Ok(State::default()),
+        }
     }
 
-    /// An atomic rename on a disk, one PUT elsewhere; the lease keeps other writers out.
+    async fn found(&self) -> Result<Option<(UpdateVersion, String)>> {
+        let failed = |e: object_store::Error| storage(&e, self.lake.shown()).at(self.shown());
+        let found: GetResult = match self.lake.store.get(&self.path).await {
+            Ok(found) => found,
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(e) => return Err(failed(e)),
+        };
+        let version = UpdateVersion { e_tag: found.meta.e_tag.clone(), version: found.meta.version.clone() };
+        let text = String::from_utf8(found.bytes().await.map_err(failed)?.into());
+        let text = text.map_err(|_| Error::integrity("the state file is corrupt: not UTF-8").at(self.shown()))?;
+        Ok(Some((version, text)))
+    }
+
+    /// An atomic rename on a disk, a conditional PUT elsewhere.
+    ///
+    /// The lease already keeps other runs out; but `--state` may name a file that a
+    /// run into another destination uses too, and a lease can be lost.
     pub(crate) async fn save(&self, state: &State) -> Result<()> {
         if self.path.as_ref().ends_with("_state/state.json") {
             self.lake.private_folder("_state")?;
         }
-        self.lake.put_private(&self.path, state.text()).await.map_err(|e| e.at(self.shown()))
+        let mut seen = self.seen.lock().await;
+        let saved = match self.lake.folder {
+            Some(_) => self.lake.put_private(&self.path, state.text()).await,
+            None => self.swap(&mut seen, state.text()).await,
+        };
+        saved.map_err(|e| e.at(self.shown()))
+    }
+
+    /// Saves a state in the place of whatever is there.
+    pub(crate) async fn replace(&self, state: &State) -> Result<()> {
+        let version = match self.lake.store.head(&self.path).await {
+            Ok(meta) => Some(UpdateVersion { e_tag: meta.e_tag, version: meta.version }),
+            Err(object_store::Error::NotFound { .. }) => None,
+            Err(e) => return Err(storage(&e, self.lake.shown()).at(self.shown())),
+        };
+        self.seen.lock().await.version = version;
+        self.save(state).await
+    }
+
+    async fn swap(&self, seen: &mut Seen, text: String) -> Result<()> {
+        let before = seen.sent.replace(text.clone());
+        for again in [true, false] {
+            let mode = seen.version.clone().map_or(PutMode::Create, PutMode::Update);
+            match self.lake.store.put_opts(&self.path, PutPayload::from(text.clone()), mode.into()).await {
+                Ok(put) => {
+                    seen.version = Some(UpdateVersion { e_tag: put.e_tag, version: put.version });
+                    return Ok(());
+                }
+                Err(object_store::Error::Precondition { .. } | object_store::Error::AlreadyExists { .. }) if again => {
+                    let ours = [before.as_ref(), Some(&text)];
+                    let found = self.found().await?;
+                    let Some((version, _)) = found.filter(|(_, found)| ours.contains(&Some(found))) else { break };
+                    seen.version = Some(version);
+                }
+                Err(object_store::Error::Precondition { .. } | object_store::Error::AlreadyExists { .. }) => break,
+                Err(e) => return Err(storage(&e, self.lake.shown())),
+            }
+        }
+        Err(Error::integrity("the state was changed by somebody else while this run went on")
+            .hint("let one run at a time use this state; what was committed stays, and the next run goes on from the state that is there"))
     }
 
     pub(crate) fn shown(&self) -> String {

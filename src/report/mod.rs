@@ -43,6 +43,7 @@ pub(crate) struct TableReport {
     pub(crate) tombstones: u64,
     pub(crate) repeated: u64,
     pub(crate) misfits: u64,
+    pub(crate) files_kept: u64,
     pub(crate) requests: u64,
     pub(crate) retries: u64,
     pub(crate) response_bytes: u64,
@@ -90,6 +91,8 @@ pub(crate) struct Track {
     pub(crate) meter: Arc<Meter>,
     pub(crate) rows: AtomicU64,
     pub(crate) slices: AtomicU64,
+    /// Files whose bytes were kept.
+    pub(crate) files: AtomicU64,
     started: Mutex<Option<Instant>>,
     notes: Mutex<Notes>,
 }
@@ -115,6 +118,7 @@ impl Track {
             meter: Arc::default(),
             rows: AtomicU64::new(0),
             slices: AtomicU64::new(0),
+            files: AtomicU64::new(0),
             started: Mutex::new(None),
             notes: Mutex::default(),
         })
@@ -210,6 +214,7 @@ impl Track {
             tombstones: notes.tombstones,
             repeated: notes.repeated,
             misfits: notes.misfits.values().map(|m| m.count).sum(),
+            files_kept: self.files.load(Ordering::Relaxed),
             requests: self.meter.requests.load(Ordering::Relaxed),
             retries: self.meter.retries.load(Ordering::Relaxed),
             response_bytes: self.meter.bytes.load(Ordering::Relaxed),

@@ -13,7 +13,7 @@ use super::columns::columns;
 use super::file::{self, File, caret};
 use super::parents::{bound_columns_exist, no_cycles, parent};
 use super::text::{Pointer, Template, duration_seconds};
-use super::{Column, Files, Paging, Policy, Request, Slices, Surface, Table, Type};
+use super::{Column, Contents, Files, Paging, Policy, Request, Slices, Surface, Table, Type};
 use crate::error::{Error, Result, nearest};
 
 /// One table file, with what is needed to point into it.
@@ -116,6 +116,12 @@ fn table(source: &Source, all: &BTreeMap<String, Source>) -> Result<Table> {
     for (name, values) in &file.children.skip {
         skip_children.push((column(name)?, values.clone()));
     }
+    let contents = file.contents.as_ref().map(|c| contents(source, c, &columns)).transpose()?;
+    if let (Some(_), None, Some(c)) = (&contents, &slices, &file.contents) {
+        return Err(
+            source.error(c.path.span(), "[contents] needs a table cut by day: a row's time says how old a file is")
+        );
+    }
     let request = request(source, origin)?;
     let parent = parent(origin, &request.path, all)?;
     bound_columns_exist(source, &request.path, &columns)?;
@@ -130,6 +136,7 @@ fn table(source: &Source, all: &BTreeMap<String, Source>) -> Result<Table> {
         ignore: file.ignore.iter().map(|p| relative(source, p)).collect::<Result<_>>()?,
         paging: paging(origin)?,
         files: origin.file.files.as_ref().map(|f| files(origin, f)).transpose()?,
+        contents,
         record_rows: record_rows(source, origin)?,
         request,
         slices,
@@ -221,6 +228,29 @@ fn files(origin: &Source, file: &file::Files) -> Result<Files> {
         time: pointer(origin, &file.time)?,
         size: optional(&file.size)?,
         sha256: optional(&file.sha256)?,
+        freshness: file.freshness.as_ref().map(|f| freshness(origin, f)).transpose()?,
+    })
+}
+
+fn freshness(origin: &Source, file: &file::Freshness) -> Result<(Template, Pointer)> {
+    let path = Template::parse(file.path.get_ref()).map_err(|why| origin.error(file.path.span(), why))?;
+    Ok((path, pointer(origin, &file.newest)?))
+}
+
+fn contents(source: &Source, file: &file::Contents, columns: &[Column]) -> Result<Contents> {
+    let path = Template::parse(file.path.get_ref()).map_err(|why| source.error(file.path.span(), why))?;
+    let column = |name: &Spanned<String>| {
+        columns.iter().position(|c| c.name == *name.get_ref()).ok_or_else(|| no_column(source, name, columns))
+    };
+    for name in path.names() {
+        column(&Spanned::new(file.path.span(), name.to_string()))?;
+    }
+    let query = file.query.iter().map(|(name, from)| Ok((name.get_ref().clone(), column(from)?)));
+    Ok(Contents {
+        query: query.collect::<Result<_>>()?,
+        id: column(&file.id)?,
+        kept: duration_seconds(file.kept.get_ref()).map_err(|why| source.error(file.kept.span(), why))?,
+        path,
     })
 }
 

@@ -27,6 +27,7 @@ pub(super) struct File {
     pub(super) request: Request,
     pub(super) paging: Option<Paging>,
     pub(super) files: Option<Files>,
+    pub(super) contents: Option<Contents>,
     pub(super) slices: Option<Slices>,
     #[serde(default)]
     pub(super) children: Children,
@@ -85,7 +86,27 @@ pub(super) struct Files {
     pub(super) time: Spanned<String>,
     pub(super) size: Option<Spanned<String>>,
     pub(super) sha256: Option<Spanned<String>>,
+    pub(super) freshness: Option<Freshness>,
     pub(super) rows: Vec<Spanned<String>>,
+}
+
+/// Where the source says how new its newest record is.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Freshness {
+    pub(super) path: Spanned<String>,
+    pub(super) newest: Spanned<String>,
+}
+
+/// Each row of the table tells of a file, whose bytes can be kept.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Contents {
+    pub(super) path: Spanned<String>,
+    #[serde(default, deserialize_with = "ordered")]
+    pub(super) query: Vec<(Spanned<String>, Spanned<String>)>,
+    pub(super) id: Spanned<String>,
+    pub(super) kept: Spanned<String>,
 }
 
 /// `paging = "none"` or a `[paging]` table; it must be said which.
@@ -137,6 +158,21 @@ pub(crate) enum Parameter {
     /// An integer or boolean: sent as text in a query, as a bare literal in a body.
     Literal(String),
     Many(Vec<String>),
+}
+
+/// As in a message: `tenant_only=true`.
+impl fmt::Display for Parameters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (name, value)) in self.0.iter().enumerate() {
+            let text = match value {
+                Parameter::One(text) | Parameter::Literal(text) => text.clone(),
+                Parameter::Many(items) => items.join(","),
+            };
+            let and = if index > 0 { " " } else { "" };
+            write!(f, "{and}{name}={text}")?;
+        }
+        Ok(())
+    }
 }
 
 #[derive(Debug)]

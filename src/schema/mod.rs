@@ -170,6 +170,20 @@ pub(crate) struct Files {
     pub(crate) time: Pointer,
     pub(crate) size: Option<Pointer>,
     pub(crate) sha256: Option<Pointer>,
+    /// Where the source says how new its newest record is: asked with the request's own query.
+    pub(crate) freshness: Option<(Template, Pointer)>,
+}
+
+/// Files that a table's rows tell of; their bytes are kept on request.
+#[derive(Clone, Debug)]
+pub(crate) struct Contents {
+    /// Names in braces are columns.
+    pub(crate) path: Template,
+    /// Parameters, each with the column that holds its value.
+    pub(crate) query: Vec<(String, usize)>,
+    pub(crate) id: usize,
+    /// How long the source has a file, in seconds.
+    pub(crate) kept: i64,
 }
 
 /// How one list goes on: send X, taken from Y, while Z.
@@ -226,6 +240,7 @@ pub(crate) struct Table {
     pub(crate) request: Request,
     pub(crate) paging: Option<Paging>,
     pub(crate) files: Option<Files>,
+    pub(crate) contents: Option<Contents>,
     /// The lists in what is decoded (an answer, or a line of a file), outermost first.
     pub(crate) record_rows: Vec<Pointer>,
     pub(crate) slices: Option<Slices>,

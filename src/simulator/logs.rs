@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::api::Answered;
+use super::contents;
 use super::log_files::{self, File, KINDS, Principal};
 use super::pages;
 use super::place::Place;
@@ -119,7 +120,7 @@ fn wrong(name: &str, message: impl Into<String>) -> Refusal {
     Refusal::unprocessable("query", name, message)
 }
 
-fn kinds(principal: Principal, query: &Query) -> Result<Vec<usize>, Refusal> {
+pub(super) fn kinds(principal: Principal, query: &Query) -> Result<Vec<usize>, Refusal> {
     let names = types(query);
     if names.is_empty() {
         return Err(wrong("event_type", "Field required"));
@@ -220,12 +221,16 @@ fn redirect(world: &World, principal: Principal, place: &Place) -> Result<Answer
     if find(world, principal, id).is_none() {
         return Err(Refusal::not_found("The log file was not found or is no longer available."));
     }
+    Ok(elsewhere(world, &format!("/signed/{}/{id}", principal.id(world))))
+}
+
+/// A redirect to a signed address, good for a while.
+pub(super) fn elsewhere(world: &World, path: &str) -> Answered {
     let use_by = world.now() + world.behavior.signed_url_seconds.unwrap_or(300);
-    let path = format!("/signed/{}/{id}", principal.id(world));
-    let address = format!("{}{path}?use_by={use_by}&signature={}", world.downloads, signature(&path, use_by));
+    let address = format!("{}{path}?use_by={use_by}&signature={}", world.downloads, signature(path, use_by));
     let mut answered = Answered::new(307, String::new());
     answered.headers.push(("location", address));
-    Ok(answered)
+    answered
 }
 
 fn signature(path: &str, use_by: i64) -> String {
@@ -258,7 +263,8 @@ pub(super) fn download(world: &World, path: &str, query: &str, has_authorization
             answered.headers.push(("content-type", "application/jsonl".to_owned()));
             answered
         }
-        None => refused(410, "The file is gone."),
+        None => contents::bytes(world, id)
+            .map_or_else(|| refused(410, "The file is gone."), |text| Answered::new(200, text)),
     }
 }
 

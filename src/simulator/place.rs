@@ -65,7 +65,8 @@ impl Place {
             "key.workspace" => self.workspace = world.workspace_number(id).ok_or_else(missing)?,
             "key.organization" if id == ORGANIZATION => {}
             // Looked up among the files of that moment when it is told.
-            "log_files.id" => {}
+            // What these are is looked up by the answer itself.
+            "log_files.id" | "chatgpt_files.id" => {}
             _ => {
                 let known = candidates(world, self, parent);
                 let number = known.iter().position(|known| known == id).ok_or_else(missing)?;

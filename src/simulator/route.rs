@@ -8,7 +8,9 @@ use super::chatgpt;
 use super::chatgpt_people;
 use super::codex;
 use super::collection::Collection;
+use super::contents;
 use super::fine_tuning;
+use super::freshness;
 use super::governance;
 use super::identity;
 use super::limits;
@@ -164,6 +166,8 @@ const AREAS: &[&[Route]] = &[
     chatgpt::ROUTES,
     chatgpt_people::ROUTES,
     logs::ROUTES,
+    contents::ROUTES,
+    freshness::ROUTES,
 ];
 
 pub(super) fn all() -> impl Iterator<Item = &'static Route> {

@@ -154,6 +154,7 @@ impl Scene {
             now: self.began + Duration::microseconds(i64::try_from(number).unwrap()),
             wish: Wish { since: Some(self.began - Duration::days(8)), ..Wish::default() },
             strict: false,
+            download_files: false,
             stop: CancellationToken::new(),
             windows: super::windows(),
             tracks: TABLES.iter().map(|t| (t.to_string(), Track::new(t))).collect(),

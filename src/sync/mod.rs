@@ -4,9 +4,11 @@
 //! table are read at the same time and committed in order: the settled cursor
 //! never passes a window that is not durable. State is saved after each commit.
 
+mod contents;
 #[cfg(test)]
 mod crash;
 mod files;
+mod freshness;
 mod read;
 mod refusal;
 mod sink;
@@ -49,6 +51,8 @@ pub(crate) struct Run {
     pub(crate) now: DateTime<Utc>,
     pub(crate) wish: Wish,
     pub(crate) strict: bool,
+    /// Whether the bytes of files are kept, too.
+    pub(crate) download_files: bool,
     pub(crate) stop: CancellationToken,
     pub(crate) tracks: BTreeMap<String, Arc<Track>>,
     pub(crate) windows: Semaphore,
@@ -199,6 +203,12 @@ async fn sync(run: &Arc<Run>, table: &Arc<Table>) -> Result<()> {
             sink.empty().await?;
             track.wrote(&sink.commit(None).await?);
         }
+    }
+    if let Some(files) = &table.files {
+        freshness::note(run, table, files).await?;
+    }
+    for table in tables.iter().filter(|_| run.download_files) {
+        contents::keep(run, table).await?;
     }
     Ok(())
 }

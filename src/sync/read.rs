@@ -137,9 +137,10 @@ pub(super) async fn drain(
         let outcome = lists(run, table, &mut sinks, &mut known, window, pass).await;
         match outcome {
             Ok(held) => hold = [hold, held].into_iter().flatten().min(),
-            Err(error) if table.request.optional_passes && is_refusal(&error) && refused + 1 < passes => {
+            Err(error) if is_optional(table, pass) && is_refusal(&error) && refused + 1 < passes => {
                 refused += 1;
-                run.track(table).skip(format!("pass {} of {passes}", pass + 1), &error);
+                let asked = table.request.passes.get(pass).map(ToString::to_string).unwrap_or_default();
+                run.track(table).warn(format!("what {asked} would add is not offered to this key: {error}"));
             }
             Err(error) => {
                 Drained { sinks, parents: None, hold: None }.abandon().await;
@@ -148,6 +149,11 @@ pub(super) async fn drain(
         }
     }
     Ok(Drained { sinks, parents: known, hold })
+}
+
+/// A pass that asks for something in addition; the one that asks for nothing special is the table itself.
+fn is_optional(table: &Table, pass: usize) -> bool {
+    table.request.optional_passes && table.request.passes.get(pass).is_some_and(|p| !p.0.is_empty())
 }
 
 fn is_refusal(error: &Error) -> bool {

@@ -148,7 +148,7 @@ fn rows(run: &Run, table: &Table, of: &Table, names: &[(String, usize)], batch: 
 }
 
 /// Who asks for a parent's children: the client whose key stands for the same project or workspace.
-fn unit(run: &Run, table: &Table, bound: &[(String, String)]) -> Option<Unit> {
+pub(super) fn unit(run: &Run, table: &Table, bound: &[(String, String)]) -> Option<Unit> {
     let fits = |(name, value): &(String, String)| bound.iter().all(|(n, v)| n != name || v == value);
     let source = run.sources(table).find(|s| s.values.iter().all(fits))?;
     let mut bound = bound.to_vec();
