@@ -180,27 +180,27 @@ pub(crate) async fn perform(plan: Plan, now: DateTime<Utc>) -> Result<RunReport>
         windows: crate::sync::windows(),
         tracks,
     });
+    let mut report = RunReport::begun(run_id, &lake, now);
+    // Without objects yet: a run that is killed leaves this, and what it wrote is known by its time.
+    keep(&report, &lake).await?;
     crate::sync::run(Arc::clone(&run)).await;
     signals.abort();
     clock.inspect(|clock| clock.abort());
     progress.stop();
-    let mut report = RunReport {
-        run_id: run_id.clone(),
-        version: env!("CARGO_PKG_VERSION"),
-        destination: lake.shown().to_string(),
-        started_at: now,
-        finished_at: Utc::now(),
-        exit_code: 0,
-        interrupted: stop.is_cancelled(),
-        tables: run.tracks.iter().map(|(name, track)| (name.clone(), track.report())).collect(),
-    };
-    report.exit_code = exit_of(&report) as u8;
-    let text = serde_json::to_string_pretty(&report).map_err(|e| Error::storage(e.to_string()))?;
-    if let Err(error) = lake.put_text(&["_runs", &format!("{run_id}.json")], text + "\n").await {
+    report.tables = run.tracks.iter().map(|(name, track)| (name.clone(), track.report())).collect();
+    report.interrupted = stop.is_cancelled();
+    report.finished_at = Some(Utc::now());
+    report.exit_code = Some(exit_of(&report) as u8);
+    if let Err(error) = keep(&report, &lake).await {
         tracing::warn!(%error, "the run report could not be kept");
     }
     lease.release().await;
     Ok(report)
+}
+
+async fn keep(report: &RunReport, lake: &Lake) -> Result<()> {
+    let text = serde_json::to_string_pretty(report).map_err(|e| Error::storage(e.to_string()))?;
+    lake.put_text(&["_runs", &format!("{}.json", report.run_id)], text + "\n").await.map(|_| ())
 }
 
 pub(crate) fn exit_of(report: &RunReport) -> Exit {

@@ -1,11 +1,13 @@
 //! `verify`: re-reads what was written and compares it with the run reports.
 //!
 //! Each object is read whole: its rows are counted, its keys must be unique, its
-//! rows must be of its day; rows and bytes must be those that the last run wrote.
+//! rows must be of its day; rows, bytes and checksum must be those that the last
+//! run wrote. What a run wrote that was killed is known by its time, and told.
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 use super::sync::{catalog, destination};
 use super::{Exit, Format};
@@ -23,10 +25,34 @@ struct Difference {
 }
 
 /// What the last run that wrote an object said of it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Deserialize)]
 struct Said {
+    path: String,
     rows: u64,
     bytes: u64,
+    sha256: String,
+}
+
+/// Of a run report, what is needed here.
+#[derive(Debug, Deserialize)]
+struct Report {
+    started_at: DateTime<Utc>,
+    finished_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    tables: BTreeMap<String, Objects>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Objects {
+    objects: Vec<Said>,
+}
+
+/// All that the run reports tell.
+#[derive(Debug, Default)]
+struct Word {
+    objects: BTreeMap<String, Said>,
+    /// When runs went on that never ended: from their beginning to that of the next one.
+    unfinished: Vec<(DateTime<Utc>, Option<DateTime<Utc>>)>,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -35,20 +61,28 @@ struct Outcome {
     rows: u64,
     tables: BTreeMap<String, u64>,
     differences: Vec<Difference>,
+    /// Objects that a run wrote which did not end: whole, but nobody wrote down what they should hold.
+    unreported: Vec<String>,
 }
 
 pub(crate) async fn command(args: &super::Verify) -> Result<Exit> {
     let (catalog, file) = catalog(&args.common)?;
     let lake = Lake::existing(&destination(args.dest.as_ref(), &file)?)?;
-    let mut said = said(&lake).await?;
+    let mut word = word(&lake).await?;
     let mut outcome = Outcome::default();
+    let differ = |path: String, what: &str| Difference { path, what: what.to_string() };
     for found in lake.objects().await? {
-        let last = said.remove(&found.path);
-        inspect(&lake, &catalog, &found, last, &mut outcome).await?;
+        let last = word.objects.remove(&found.path);
+        let went_on = |(from, to): &(DateTime<Utc>, Option<DateTime<Utc>>)| {
+            *from <= found.modified && to.is_none_or(|to| found.modified <= to)
+        };
+        let late = word.unfinished.iter().any(went_on);
+        inspect(&lake, &catalog, &found, last, late, &mut outcome).await?;
     }
-    let gone =
-        said.into_keys().map(|path| Difference { path, what: "a run wrote it, and it is not there".to_string() });
+    let gone = word.objects.into_keys().map(|path| differ(path, "a run wrote it, and it is not there"));
     outcome.differences.extend(gone);
+    let strange = lake.strangers().await?.into_iter();
+    outcome.differences.extend(strange.map(|path| differ(path, "not written by openai-elt, and a glob reads it")));
     show(&outcome, args.format)?;
     Ok(if outcome.differences.is_empty() { Exit::Good } else { Exit::Integrity })
 }
@@ -58,9 +92,11 @@ async fn inspect(
     catalog: &Catalog,
     found: &Found,
     said: Option<Said>,
+    late: bool,
     outcome: &mut Outcome,
 ) -> Result<()> {
-    let mut differ = |what: String| outcome.differences.push(Difference { path: found.path.clone(), what });
+    let Outcome { differences, unreported, .. } = outcome;
+    let mut differ = |what: String| differences.push(Difference { path: found.path.clone(), what });
     let Some(table) = catalog.get(&found.table) else {
         differ("of a table that this program does not know; give the --schemas it was written with".to_string());
         return Ok(());
@@ -73,6 +109,8 @@ async fn inspect(
         }
     };
     match said {
+        Some(said) if said.sha256 == content.sha256 => {}
+        _ if late => unreported.push(found.path.clone()),
         None => differ("no run report tells of it".to_string()),
         Some(said) if said.rows != content.rows || said.bytes != found.bytes => differ(format!(
             "{} in {}, and its run wrote {} in {}",
@@ -81,7 +119,7 @@ async fn inspect(
             grouped(said.rows),
             grouped(said.bytes)
         )),
-        Some(_) => {}
+        Some(_) => differ("its checksum is not that of what its run wrote".to_string()),
     }
     // Rows of a replaced day may share a key when they differ: both are money.
     if content.repeated > 0 && table.policy != Policy::Replace {
@@ -97,23 +135,19 @@ async fn inspect(
 }
 
 /// The newest word of the run reports on each object.
-async fn said(lake: &Lake) -> Result<BTreeMap<String, Said>> {
-    let mut said = BTreeMap::new();
+async fn word(lake: &Lake) -> Result<Word> {
+    let mut reports = Vec::new();
     for (path, text) in lake.reports().await? {
-        let report: serde_json::Value =
+        let report: Report =
             serde_json::from_str(&text).map_err(|e| Error::integrity(format!("{path}: not a run report: {e}")))?;
-        let tables = report.get("tables").and_then(|t| t.as_object());
-        let objects = tables.into_iter().flatten().filter_map(|(_, t)| t.get("objects")?.as_array()).flatten();
-        for object in objects {
-            let number = |name: &str| object.get(name).and_then(serde_json::Value::as_u64);
-            if let (Some(path), Some(rows), Some(bytes)) =
-                (object.get("path").and_then(|p| p.as_str()), number("rows"), number("bytes"))
-            {
-                said.insert(path.to_string(), Said { rows, bytes });
-            }
-        }
+        reports.push(report);
     }
-    Ok(said)
+    // By their beginning, and not by name: the lease lets one end before the next begins.
+    reports.sort_by_key(|r| r.started_at);
+    let unfinished = reports.iter().enumerate().filter(|(_, r)| r.finished_at.is_none());
+    let unfinished = unfinished.map(|(i, r)| (r.started_at, reports.get(i + 1).map(|next| next.started_at))).collect();
+    let objects = reports.into_iter().flat_map(|r| r.tables.into_values()).flat_map(|t| t.objects);
+    Ok(Word { objects: objects.map(|o| (o.path.clone(), o)).collect(), unfinished })
 }
 
 fn show(outcome: &Outcome, format: Format) -> Result<()> {
@@ -125,6 +159,12 @@ fn show(outcome: &Outcome, format: Format) -> Result<()> {
     let rows: Vec<Vec<String>> = outcome.differences.iter().map(|d| vec![d.path.clone(), d.what.clone()]).collect();
     if !rows.is_empty() {
         data(&text_table(&["object", "what differs"], &rows, &[false, false]));
+    }
+    if !outcome.unreported.is_empty() {
+        tell(&format!(
+            "{} of a run that was killed: whole, and written down by no report",
+            counted(outcome.unreported.len() as u64, "object")
+        ));
     }
     tell(&format!(
         "{} and {} read back: {}",

@@ -337,9 +337,11 @@ fn fill<'a>(
             }
             continue;
         }
+        let at = scanner.position();
         let value = scanner.value()?;
-        if known.rows {
-            *rows = Some(value);
+        // Of two lists one would be lost, and its rows would look deleted.
+        if known.rows && rows.replace(value).is_some() {
+            return Err(Malformed { at, what: "the list is there twice" });
         }
         note(known, path, name, value, row);
     }

@@ -208,7 +208,7 @@ impl Client {
             Ok(body) => body,
             Err(Broken::TooLarge) => {
                 let error = Error::contract(format!("{}: the answer is larger than {} MiB", call.path, MAX_BODY >> 20));
-                return Attempt::Fail(error);
+                return Attempt::Fail(error.hint("nothing of it was written; if it stays so, report it"));
             }
             Err(Broken::Cut(e)) => return self.broken(call, &e),
         };
@@ -329,11 +329,20 @@ fn invalid(body: &str) -> Option<String> {
     (!complaints.is_empty()).then(|| complaints.join("; "))
 }
 
-fn text(body: Vec<u8>, what: &str) -> Result<String> {
+/// The text without a byte order mark, which a reader of JSON may overlook.
+fn text(mut body: Vec<u8>, what: &str) -> Result<String> {
+    if body.starts_with("\u{feff}".as_bytes()) {
+        body.drain(..'\u{feff}'.len_utf8());
+    }
     String::from_utf8(body).map_err(|e| {
         Error::contract(format!("the {what} is not UTF-8 at byte {}", e.utf8_error().valid_up_to()))
             .hint("something between here and the API changed it; nothing was written")
     })
+}
+
+/// Marks that turn, isolate or override the direction of writing, and the line ends of Unicode.
+fn is_direction(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 enum Broken {
@@ -356,10 +365,11 @@ async fn body(mut response: Response) -> std::result::Result<Vec<u8>, Broken> {
     Ok(body)
 }
 
-/// One line without control characters, which could otherwise move a terminal's cursor.
+/// One line without characters that move a terminal's cursor or turn the direction of writing.
 pub(crate) fn plain(text: &str) -> String {
     const LONGEST: usize = 400;
-    let mut line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST).collect();
+    let harmless = |c: char| if c.is_control() || is_direction(c) { ' ' } else { c };
+    let mut line: String = text.chars().map(harmless).take(LONGEST).collect();
     if text.chars().nth(LONGEST).is_some() {
         line.push('…');
     }

@@ -74,7 +74,7 @@ fn go_on(paging: &Paging, facts: Facts, empty_in_a_row: &mut u32) -> Result<Opti
 fn facts(paging: &Paging, rows: Option<&Pointer>, answer: &str) -> std::result::Result<Facts, Malformed> {
     let mut facts = Facts::default();
     let mut scanner = Scanner::new(answer);
-    let mut first = true;
+    let (mut first, mut listed) = (true, false);
     if !scanner.enter(b'{')? {
         return Ok(facts);
     }
@@ -87,6 +87,9 @@ fn facts(paging: &Paging, rows: Option<&Pointer>, answer: &str) -> std::result::
             }
         };
         if let Some(list) = below(rows)? {
+            if std::mem::replace(&mut listed, true) {
+                return Err(Malformed { at: 0, what: "the list is there twice" });
+            }
             let (count, last) = elements(list)?;
             facts.rows = count;
             if let (Some(last), Some(at)) = (last, &paging.last) {

@@ -39,13 +39,14 @@ fn wait<'a>(header: &impl Fn(&str) -> Option<&'a str>, now: DateTime<Utc>) -> Op
     })
 }
 
-/// Seconds, or an HTTP date.
+/// Seconds, or an HTTP date: of the API's clock, which the answer tells, since this machine's may be wrong.
 fn retry_after<'a>(header: &impl Fn(&str) -> Option<&'a str>, now: DateTime<Utc>) -> Option<Duration> {
     let text = header("retry-after")?.trim();
     if let Ok(seconds) = text.parse::<f64>() {
         return Duration::try_from_secs_f64(seconds).ok();
     }
     let until = DateTime::parse_from_rfc2822(text).ok()?.to_utc();
+    let now = header("date").and_then(|date| DateTime::parse_from_rfc2822(date).ok()).map_or(now, |d| d.to_utc());
     (until - now).to_std().ok()
 }
 
@@ -84,7 +85,7 @@ mod tests {
     fn cases() {
         let again = |wait: Option<f64>, limited| Verdict::Again { wait: wait.map(Duration::from_secs_f64), limited };
         type Headers = &'static [(&'static str, &'static str)];
-        let cases: [(u16, Headers, Verdict); 15] = [
+        let cases: [(u16, Headers, Verdict); 16] = [
             (200, &[], Verdict::Done),
             (400, &[], Verdict::Fail(Kind::Contract)),
             (401, &[], Verdict::Fail(Kind::WrongKey)),
@@ -97,6 +98,11 @@ mod tests {
             (503, &[("x-ratelimit-reset-requests", "1s")], again(Some(1.0), false)),
             (429, &[("retry-after", "1.5")], again(Some(1.5), true)),
             (429, &[("retry-after", "Sat, 21 Nov 2026 00:00:30 GMT")], again(Some(30.0), true)),
+            (
+                429,
+                &[("retry-after", "Sat, 21 Nov 2026 05:00:30 GMT"), ("date", "Sat, 21 Nov 2026 05:00:28 GMT")],
+                again(Some(2.0), true),
+            ),
             (429, &[("x-ratelimit-reset-requests", "1m2.5s")], again(Some(62.5), true)),
             (429, &[("x-ratelimit-reset-requests", "120ms")], again(Some(0.12), true)),
             (429, &[("retry-after", "soon")], again(None, true)),

@@ -15,7 +15,7 @@ use object_store::path::Path;
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 
-use super::{Lake, reason, storage};
+use super::{Lake, hex, reason, storage};
 use crate::error::{Error, Result};
 
 const FILES: &str = "_files";
@@ -102,8 +102,4 @@ impl Blob {
         let deleted = self.lake.store.delete(&self.aside).await;
         tracing::debug!(name = %self.name, ?aborted, ?deleted, "a file was not kept");
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

@@ -284,6 +284,11 @@ fn storage(e: &object_store::Error, shown: &str) -> Error {
     Error::storage(format!("the destination {shown}: {cause}")).hint(hint)
 }
 
+/// A checksum as people and `sha256sum` write it.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
 fn reason(e: &std::io::Error) -> String {
     let text = e.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_lowercase()

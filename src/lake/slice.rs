@@ -12,21 +12,27 @@ use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch};
 use arrow_schema::SchemaRef;
 use arrow_select::filter::filter_record_batch;
+use bytes::Bytes;
 use chrono::NaiveDate;
-use futures::TryStreamExt;
+use futures::future::BoxFuture;
+use futures::{FutureExt, TryStreamExt};
 use object_store::buffered::BufWriter;
 use object_store::path::Path;
 use parquet::arrow::AsyncArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::arrow::async_writer::AsyncFileWriter;
 use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
+use sha2::{Digest, Sha256};
+use tokio::io::AsyncWriteExt;
 
 use super::fate::{Fate, Parents, fate};
 use super::keys::{KeyMap, KeySet, hashes};
 use super::read::{conform, merged_schema};
 use super::versions::Version;
-use super::{Lake, open_old, storage};
+use super::{Lake, hex, open_old, storage};
 use crate::error::{Error, Result};
 use crate::schema::{Policy, Table};
 
@@ -43,7 +49,7 @@ pub(crate) struct Slice {
     schema: SchemaRef,
     pending: Vec<RecordBatch>,
     pending_bytes: usize,
-    writer: Option<AsyncArrowWriter<BufWriter>>,
+    writer: Option<AsyncArrowWriter<Summed>>,
     arrived: KeySet,
     /// Replaced tables only: whole rows, to tell a repeated row from two of one key.
     contents: KeySet,
@@ -59,6 +65,8 @@ pub(crate) struct Written {
     pub(crate) path: String,
     pub(crate) rows: u64,
     pub(crate) bytes: u64,
+    /// In hex.
+    pub(crate) sha256: String,
     pub(crate) new_rows: u64,
     pub(crate) tombstones: u64,
     /// Rows that came twice and were written once.
@@ -186,9 +194,10 @@ impl Slice {
         Ok(())
     }
 
-    fn start(&self) -> Result<AsyncArrowWriter<BufWriter>> {
+    fn start(&self) -> Result<AsyncArrowWriter<Summed>> {
         let sink = BufWriter::with_capacity(Arc::clone(&self.lake.store), self.lake.aside(&self.path), PART)
             .with_max_concurrency(2);
+        let sink = Summed { sink, sha256: Sha256::new() };
         // The Arrow schema is left out of the footer: the Parquet types say it all, to every reader alike.
         let options =
             ArrowWriterOptions::new().with_properties(properties(&self.table)?).with_skip_arrow_metadata(true);
@@ -230,14 +239,16 @@ impl Slice {
         self.encode().await?;
         let Some(mut writer) = self.writer.take() else { return Ok(0) };
         writer.finish().await.map_err(|e| self.unwritten(e))?;
+        let bytes = writer.bytes_written() as u64;
+        self.written.sha256 = hex(&writer.into_inner().sha256.finalize());
         self.lake.appear(&self.lake.aside(&self.path), &self.path).await?;
-        Ok(writer.bytes_written() as u64)
+        Ok(bytes)
     }
 
     /// Takes back what was uploaded so far, and waits until it is.
     pub(crate) async fn abandon(mut self) {
         if let Some(writer) = self.writer.take() {
-            let mut sink = writer.into_inner();
+            let mut sink = writer.into_inner().sink;
             if let Err(e) = sink.abort().await {
                 tracing::warn!(path = %self.written.path, error = %e, "an unfinished upload could not be taken back");
             }
@@ -285,8 +296,25 @@ impl Slice {
 impl Drop for Slice {
     fn drop(&mut self) {
         let (Some(writer), Ok(runtime)) = (self.writer.take(), tokio::runtime::Handle::try_current()) else { return };
-        let mut sink = writer.into_inner();
+        let mut sink = writer.into_inner().sink;
         runtime.spawn(async move { sink.abort().await });
+    }
+}
+
+/// An upload that knows the checksum of what went into it.
+struct Summed {
+    sink: BufWriter,
+    sha256: Sha256,
+}
+
+impl AsyncFileWriter for Summed {
+    fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, parquet::errors::Result<()>> {
+        self.sha256.update(&bytes);
+        async move { self.sink.put(bytes).await.map_err(|e| ParquetError::External(Box::new(e))) }.boxed()
+    }
+
+    fn complete(&mut self) -> BoxFuture<'_, parquet::errors::Result<()>> {
+        async move { self.sink.shutdown().await.map_err(|e| ParquetError::External(Box::new(e))) }.boxed()
     }
 }
 
@@ -309,6 +337,10 @@ pub(super) fn arrow(e: arrow_schema::ArrowError) -> Error {
 }
 
 fn external(e: Box<dyn std::error::Error + Send + Sync>, shown: &str) -> Error {
+    let e = match e.downcast::<object_store::Error>() {
+        Ok(e) => return storage(&e, shown),
+        Err(e) => e,
+    };
     match e.downcast::<std::io::Error>() {
         Ok(io) => match io.downcast::<object_store::Error>() {
             Ok(e) => storage(&e, shown),

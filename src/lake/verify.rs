@@ -9,10 +9,11 @@ use chrono::{DateTime, NaiveDate, Utc};
 use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStoreExt};
+use sha2::{Digest, Sha256};
 
 use super::keys::{KeySet, hashes};
 use super::read::open_at;
-use super::{Lake, OBJECT, storage};
+use super::{Lake, OBJECT, hex, storage};
 use crate::error::{Error, Result};
 use crate::plan::day;
 use crate::schema::Table;
@@ -24,6 +25,7 @@ pub(crate) struct Found {
     pub(crate) table: String,
     pub(crate) day: Option<NaiveDate>,
     pub(crate) bytes: u64,
+    pub(crate) modified: DateTime<Utc>,
     location: Path,
 }
 
@@ -36,15 +38,13 @@ pub(crate) struct Content {
     /// Rows of a day table that belong to another day.
     pub(crate) misplaced: u64,
     pub(crate) synced: Option<DateTime<Utc>>,
+    pub(crate) sha256: String,
 }
 
 impl Lake {
     /// Every object of every table, known or not, by path.
     pub(crate) async fn objects(&self) -> Result<Vec<Found>> {
-        let prefix = Some(&self.root).filter(|root| !root.as_ref().is_empty());
-        let listed: Vec<ObjectMeta> =
-            self.store.list(prefix).try_collect().await.map_err(|e| storage(&e, &self.shown))?;
-        let mut found: Vec<Found> = listed.into_iter().filter_map(|meta| self.found(meta)).collect();
+        let mut found: Vec<Found> = self.listed().await?.into_iter().filter_map(|meta| self.found(meta)).collect();
         found.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(found)
     }
@@ -60,7 +60,29 @@ impl Lake {
         if table.starts_with('_') {
             return None;
         }
-        Some(Found { table: table.to_string(), day, bytes: meta.size, location: meta.location, path: path.clone() })
+        Some(Found {
+            table: table.to_string(),
+            day,
+            bytes: meta.size,
+            modified: meta.last_modified,
+            location: meta.location,
+            path: path.clone(),
+        })
+    }
+
+    /// Parquet files in the folders of tables that are no slice's object: a glob reads them as rows.
+    pub(crate) async fn strangers(&self) -> Result<Vec<String>> {
+        let listed = self.listed().await?.into_iter();
+        let strange = listed.filter(|meta| {
+            let path = self.relative(&meta.location);
+            path.ends_with(".parquet") && !path.starts_with('_') && self.found(meta.clone()).is_none()
+        });
+        Ok(strange.map(|meta| self.relative(&meta.location)).collect())
+    }
+
+    async fn listed(&self) -> Result<Vec<ObjectMeta>> {
+        let prefix = Some(&self.root).filter(|root| !root.as_ref().is_empty());
+        self.store.list(prefix).try_collect().await.map_err(|e| storage(&e, &self.shown))
     }
 
     /// Reads an object whole.
@@ -87,8 +109,19 @@ impl Lake {
             }
             newest = newest.max(times("_synced_at")?.iter().flatten().max());
         }
+        content.sha256 = self.checksum(&found.location).await?;
         content.synced = newest.and_then(DateTime::from_timestamp_micros);
         Ok(content)
+    }
+
+    async fn checksum(&self, location: &Path) -> Result<String> {
+        let failed = |e: object_store::Error| storage(&e, &self.shown);
+        let mut parts = self.store.get(location).await.map_err(failed)?.into_stream();
+        let mut sha256 = Sha256::new();
+        while let Some(part) = parts.try_next().await.map_err(failed)? {
+            sha256.update(&part);
+        }
+        Ok(hex(&sha256.finalize()))
     }
 
     /// The texts of all run reports, oldest first.

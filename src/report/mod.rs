@@ -17,7 +17,7 @@ use serde::Serialize;
 use crate::decode::Misfit;
 use crate::error::Error;
 use crate::fetch::Meter;
-use crate::lake::Written;
+use crate::lake::{Lake, Written};
 pub(crate) use progress::Progress;
 pub(crate) use summary::{attention, counted, grouped, summary, text_table};
 
@@ -28,10 +28,27 @@ pub(crate) struct RunReport {
     pub(crate) version: &'static str,
     pub(crate) destination: String,
     pub(crate) started_at: DateTime<Utc>,
-    pub(crate) finished_at: DateTime<Utc>,
-    pub(crate) exit_code: u8,
+    /// Null while the run goes on, and for ever when it was killed.
+    pub(crate) finished_at: Option<DateTime<Utc>>,
+    pub(crate) exit_code: Option<u8>,
     pub(crate) interrupted: bool,
     pub(crate) tables: BTreeMap<String, TableReport>,
+}
+
+impl RunReport {
+    /// As it is kept while the run goes on.
+    pub(crate) fn begun(run_id: String, lake: &Lake, now: DateTime<Utc>) -> RunReport {
+        RunReport {
+            run_id,
+            version: env!("CARGO_PKG_VERSION"),
+            destination: lake.shown().to_string(),
+            started_at: now,
+            finished_at: None,
+            exit_code: None,
+            interrupted: false,
+            tables: BTreeMap::new(),
+        }
+    }
 }
 
 /// One table's part. Counts are of this run; `settled_*` are moments in UTC.
@@ -61,6 +78,7 @@ pub(crate) struct ObjectReport {
     pub(crate) path: String,
     pub(crate) rows: u64,
     pub(crate) bytes: u64,
+    pub(crate) sha256: String,
 }
 
 /// A parent, pass or window that was not read.
@@ -155,7 +173,12 @@ impl Track {
                 );
                 notes.warnings.push(text);
             }
-            notes.objects.push(ObjectReport { path: w.path.clone(), rows: w.rows, bytes: w.bytes });
+            notes.objects.push(ObjectReport {
+                path: w.path.clone(),
+                rows: w.rows,
+                bytes: w.bytes,
+                sha256: w.sha256.clone(),
+            });
         }
     }
 

@@ -127,7 +127,8 @@ fn last_line(report: &RunReport) -> String {
     let tables = report.tables.values();
     let good = tables.clone().filter(|t| t.status == "ok").count();
     let sum = |f: fn(&TableReport) -> u64| tables.clone().map(f).sum::<u64>();
-    let seconds = (report.finished_at - report.started_at).num_milliseconds() as f64 / 1000.0;
+    let seconds =
+        (report.finished_at.unwrap_or(report.started_at) - report.started_at).num_milliseconds() as f64 / 1000.0;
     format!(
         "{good} of {} synced to {}: {} read, {} written, {} in {seconds:.1} s",
         counted(report.tables.len() as u64, "table"),

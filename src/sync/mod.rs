@@ -28,7 +28,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::error::{Error, Kind, Result};
 use crate::lake::{Lake, State, StateFile};
 use crate::plan::{self, Window, Wish};
-use crate::report::Track;
+use crate::report::{Track, counted};
 use crate::schema::{Catalog, Surface, Table};
 use sink::Sink;
 pub(crate) use units::Source;
@@ -236,13 +236,14 @@ async fn commit(
             sink.abandon().await;
             break;
         }
-        if sink.outside > 0 {
-            track.warn(format!("{} rows lay outside the asked time and were left to their own day", sink.outside));
-        }
         outcome = sink.drained(existing.get(index).unwrap_or(&none)).await;
         if outcome.is_err() {
             sink.abandon().await;
             break;
+        }
+        if sink.outside > 0 {
+            let rows = counted(sink.outside, "row");
+            track.warn(format!("{rows} outside the asked time: left to the request of their own day"));
         }
         match sink.commit(drained.parents.as_ref()).await {
             Ok(written) => track.wrote(&written),
