@@ -177,7 +177,7 @@ pub(crate) async fn perform(plan: Plan, now: DateTime<Utc>) -> Result<RunReport>
         strict: plan.strict,
         download_files: plan.download_files,
         stop: stop.clone(),
-        windows: crate::sync::windows(),
+        room: crate::sync::room(),
         tracks,
     });
     let mut report = RunReport::begun(run_id, &lake, now);

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::schema::{From, Policy, Table};
 use column::{Column, Fit};
 use extra::Spare;
@@ -44,6 +44,8 @@ pub(crate) struct Decoder {
     columns: Vec<Column>,
     synced_at: i64,
     rows: usize,
+    /// Rows decoded in all.
+    total: usize,
     misfits: BTreeMap<String, Misfit>,
     scratch: String,
 }
@@ -59,11 +61,18 @@ struct Row<'a> {
     position: usize,
 }
 
-/// What one answer's rows share: the values bound into its request, and where the walk is.
-struct Work<'a> {
+/// What one answer's rows share: the values bound into its request, where the walk is, and who takes full batches.
+struct Work<'a, 'f> {
     bound: &'a [Option<String>],
     place: String,
+    full: &'a mut Full<'f>,
 }
+
+/// Takes a batch of [`BATCH`] rows: an answer may hold more rows than memory should.
+pub(crate) type Full<'a> = dyn FnMut(RecordBatch) -> Result<()> + 'a;
+
+/// Rows decoded before they are handed on, so that batches are worth their overhead.
+const BATCH: usize = 8_192;
 
 impl Decoder {
     /// `synced_at` is the moment of the run, in microseconds since 1970 UTC.
@@ -74,6 +83,7 @@ impl Decoder {
             columns: table.columns.iter().map(|c| Column::new(c.kind)).collect(),
             synced_at,
             rows: 0,
+            total: 0,
             misfits: BTreeMap::new(),
             scratch: String::new(),
             table,
@@ -101,26 +111,29 @@ impl Decoder {
     ///
     /// `bound` holds the values bound into the request (`projects.id`, …).
     /// After an error the rows before it are still there, whole.
-    pub(crate) fn page(&mut self, text: &str, bound: &Bound<'_>) -> Result<usize> {
-        let before = self.rows;
+    pub(crate) fn page(&mut self, text: &str, bound: &Bound<'_>, full: &mut Full<'_>) -> Result<usize> {
+        let before = self.total;
         let mut scanner = Scanner::new(text);
-        self.value(&mut scanner, bound)?;
+        self.value(&mut scanner, bound, full)?;
         scanner.end().map_err(malformed)?;
-        Ok(self.rows - before)
+        Ok(self.total - before)
     }
 
     /// Decodes a file of records: JSON Lines, also without a last newline or with
     /// several records on a line. Gives the number of rows, and the errors of
     /// lines that are none: the lines after them are read all the same.
-    pub(crate) fn lines(&mut self, text: &str, bound: &Bound<'_>) -> (usize, Vec<Error>) {
-        let before = self.rows;
+    pub(crate) fn lines(&mut self, text: &str, bound: &Bound<'_>, full: &mut Full<'_>) -> Result<(usize, Vec<Error>)> {
+        let before = self.total;
         let (mut start, mut errors) = (0, Vec::new());
         while start < text.len() {
             let mut scanner = Scanner::new(&text[start..]);
             let mut begun = 0;
             while !scanner.at_end() {
                 begun = scanner.position();
-                let Err(error) = self.value(&mut scanner, bound) else { continue };
+                let Err(error) = self.value(&mut scanner, bound, full) else { continue };
+                if matches!(error.kind, ErrorKind::Storage | ErrorKind::Integrity) {
+                    return Err(error);
+                }
                 let line = text[..start + begun].matches('\n').count() + 1;
                 errors.push(error.at(format!("line {line}")));
                 break;
@@ -130,10 +143,10 @@ impl Decoder {
             let from = if scanner.at_end() && errors.is_empty() { text.len() } else { start + begun };
             start = text[from..].find('\n').map_or(text.len(), |i| from + i + 1);
         }
-        (self.rows - before, errors)
+        Ok((self.total - before, errors))
     }
 
-    fn value(&mut self, scanner: &mut Scanner<'_>, bound: &Bound<'_>) -> Result<()> {
+    fn value(&mut self, scanner: &mut Scanner<'_>, bound: &Bound<'_>, full: &mut Full<'_>) -> Result<()> {
         let value = |c: &crate::schema::Column| match &c.from {
             From::Bound(name) => bound(name),
             _ => None,
@@ -141,7 +154,7 @@ impl Decoder {
         let bound: Vec<Option<String>> = self.table.columns.iter().map(value).collect();
         let levels = std::mem::take(&mut self.levels);
         let base = Row { values: vec![None; self.columns.len()], spares: Vec::new(), position: 0 };
-        let mut work = Work { bound: &bound, place: String::new() };
+        let mut work = Work { bound: &bound, place: String::new(), full };
         let walked = self.level(&levels, scanner, &base, &mut work);
         self.levels = levels;
         walked.map_err(|e| if work.place.is_empty() { e } else { e.at(work.place) })
@@ -153,7 +166,7 @@ impl Decoder {
         levels: &[Node],
         scanner: &mut Scanner<'a>,
         outer: &Row<'a>,
-        work: &mut Work<'_>,
+        work: &mut Work<'_, '_>,
     ) -> Result<()> {
         let Some((node, inner)) = levels.split_first() else { return Ok(()) };
         if scanner.peek().map_err(malformed)? != b'{' {
@@ -206,7 +219,7 @@ impl Decoder {
     }
 
     /// Appends one row.
-    fn push(&mut self, mut row: Row<'_>, work: &Work<'_>) -> Result<()> {
+    fn push(&mut self, mut row: Row<'_>, work: &mut Work<'_, '_>) -> Result<()> {
         let table = Arc::clone(&self.table);
         self.identified(&row)?;
         let mut unfit: Vec<(usize, &str)> = Vec::new();
@@ -268,7 +281,12 @@ impl Decoder {
             }
         }
         self.rows += 1;
-        Ok(())
+        self.total += 1;
+        if self.rows < BATCH {
+            return Ok(());
+        }
+        let batch = self.take()?;
+        (work.full)(batch)
     }
 
     /// A row that nothing identifies would take the place of every other such row,

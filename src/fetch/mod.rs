@@ -55,6 +55,8 @@ pub(crate) struct Meter {
     pub(crate) requests: AtomicU64,
     pub(crate) retries: AtomicU64,
     pub(crate) bytes: AtomicU64,
+    /// The largest answer: what one page may take of the memory.
+    pub(crate) largest: AtomicU64,
 }
 
 pub(crate) struct Client {
@@ -213,6 +215,7 @@ impl Client {
             Err(Broken::Cut(e)) => return self.broken(call, &e),
         };
         meter.bytes.fetch_add(body.len() as u64, Ordering::Relaxed);
+        meter.largest.fetch_max(body.len() as u64, Ordering::Relaxed);
         match verdict {
             Verdict::Done => {
                 permit.succeeded();

@@ -172,13 +172,22 @@ impl Slice {
         if self.pending_bytes >= PENDING { self.encode().await } else { Ok(()) }
     }
 
-    /// Bytes of rows that wait to be encoded.
-    pub(crate) fn pending(&self) -> usize {
-        self.pending_bytes
+    /// Bytes of rows that are in memory: waiting to be encoded, or in the buffers of the row group.
+    pub(crate) fn held(&self) -> usize {
+        self.pending_bytes + self.writer.as_ref().map_or(0, AsyncArrowWriter::memory_size)
+    }
+
+    /// Gives the memory back: what came so far becomes a row group of its own.
+    pub(crate) async fn ease(&mut self) -> Result<()> {
+        self.encode().await?;
+        match &mut self.writer {
+            Some(writer) => writer.flush().await.map_err(|e| self.unwritten(e)),
+            None => Ok(()),
+        }
     }
 
     /// Writes what was gathered; the object's upload begins with the first row group.
-    pub(crate) async fn encode(&mut self) -> Result<()> {
+    async fn encode(&mut self) -> Result<()> {
         self.pending_bytes = 0;
         let batches = std::mem::take(&mut self.pending);
         if self.writer.is_none() {

@@ -156,7 +156,7 @@ impl Scene {
             strict: false,
             download_files: false,
             stop: CancellationToken::new(),
-            windows: super::windows(),
+            room: super::room(),
             tracks: TABLES.iter().map(|t| (t.to_string(), Track::new(t))).collect(),
         };
         super::run(Arc::new(run)).await;

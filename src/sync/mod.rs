@@ -14,12 +14,11 @@ mod refusal;
 mod sink;
 mod units;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use futures::{StreamExt, stream};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -34,9 +33,11 @@ use sink::Sink;
 pub(crate) use units::Source;
 
 /// Windows of one table that are read at the same time.
-const WINDOWS: usize = 4;
-/// Windows of all tables that are read at the same time: each holds a page, the next one, and rows.
-const ALL_WINDOWS: usize = 6;
+const WINDOWS: usize = 8;
+/// Memory for the pages of all windows that are read at the same time, in MiB.
+const ROOM: u32 = 64;
+/// What the first window of a table takes of it: nobody knows yet how large its pages are.
+const UNKNOWN: u32 = 8;
 /// Tables that are synced at the same time; bounds memory, the rate budget bounds requests.
 const TABLES: usize = 8;
 
@@ -55,12 +56,12 @@ pub(crate) struct Run {
     pub(crate) download_files: bool,
     pub(crate) stop: CancellationToken,
     pub(crate) tracks: BTreeMap<String, Arc<Track>>,
-    pub(crate) windows: Semaphore,
+    pub(crate) room: Semaphore,
 }
 
-/// Room for the windows of a run.
-pub(crate) fn windows() -> Semaphore {
-    Semaphore::new(ALL_WINDOWS)
+/// Room for the pages of a run's windows, in MiB.
+pub(crate) fn room() -> Semaphore {
+    Semaphore::new(ROOM as usize)
 }
 
 impl Run {
@@ -72,6 +73,15 @@ impl Run {
 
     fn micros(&self) -> i64 {
         self.now.timestamp_micros()
+    }
+
+    /// What a window of the table takes of the room: a page, the next one, and their rows.
+    fn needs(&self, table: &Table) -> u32 {
+        const MIB: u64 = 1 << 20;
+        match self.track(table).meter.largest.load(Ordering::Relaxed) {
+            0 => UNKNOWN,
+            largest => u32::try_from(largest * 3 / MIB + 1).unwrap_or(ROOM).min(ROOM),
+        }
     }
 
     fn track(&self, table: &Table) -> Arc<Track> {
@@ -187,9 +197,14 @@ async fn sync(run: &Arc<Run>, table: &Arc<Table>) -> Result<()> {
     let newest = windows.last().copied();
     // Each in a task of its own, so that the others go on while one is committed.
     let read = |window| AbortOnDropHandle::new(tokio::spawn(read::window(Arc::clone(run), tables.clone(), window)));
-    let mut reads = stream::iter(windows).map(read).buffered(WINDOWS);
-    while let Some(read) = reads.next().await {
-        let pieces = read.map_err(|_| Error::new(Kind::Interrupted, "interrupted"))??;
+    let (mut windows, mut reads) = (windows.into_iter(), VecDeque::new());
+    // The first window is read alone: it tells how large the pages are.
+    let mut width = 1;
+    loop {
+        reads.extend(windows.by_ref().take(width - reads.len().min(width)).map(read));
+        let Some(read) = reads.pop_front() else { break };
+        let pieces = read.await.map_err(|_| Error::new(Kind::Interrupted, "interrupted"))??;
+        width = WINDOWS;
         for (window, drained) in pieces {
             let settles = drained.hold.map_or(window, |hold| Window { end: window.end.min(hold), ..window });
             commit(run, drained, &tables, &existing).await?;
@@ -241,8 +256,8 @@ async fn commit(
             sink.abandon().await;
             break;
         }
-        if sink.outside > 0 {
-            let rows = counted(sink.outside, "row");
+        if sink.outside() > 0 {
+            let rows = counted(sink.outside(), "row");
             track.warn(format!("{rows} outside the asked time: left to the request of their own day"));
         }
         match sink.commit(drained.parents.as_ref()).await {

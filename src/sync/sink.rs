@@ -8,6 +8,8 @@ use arrow_array::types::TimestampMicrosecondType;
 use arrow_array::{Array, RecordBatch};
 use chrono::NaiveDate;
 use futures::stream::{self, StreamExt, TryStreamExt};
+use tokio::runtime::Handle;
+use tokio::task::block_in_place;
 
 use crate::decode::{Bound, Decoder, Misfit};
 use crate::error::{Error, Result};
@@ -15,36 +17,34 @@ use crate::lake::{Lake, Parents, Slice, Written};
 use crate::plan::{Window, day};
 use crate::schema::{Policy, Table};
 
-/// Rows decoded before they are handed on, so that batches are worth their overhead.
-const BATCH: usize = 8_192;
 /// Slices of one window that are being finished at the same time.
 const COMMITS: usize = 8;
-/// Decoded rows that one window may hold before they are encoded, in bytes.
-const PENDING: usize = 16 << 20;
+/// Rows that the slices of one window may hold before they are written on, in bytes.
+const HELD: usize = 16 << 20;
 
 pub(super) struct Sink {
+    decoder: Decoder,
+    pub(super) rows_read: u64,
+    cut: Cut,
+}
+
+/// The decoded rows' way into their slices.
+struct Cut {
     lake: Arc<Lake>,
     table: Arc<Table>,
-    decoder: Decoder,
     window: Option<Window>,
     now: i64,
     slices: BTreeMap<Option<NaiveDate>, Slice>,
-    pub(super) rows_read: u64,
-    /// Rows of a replaced table outside the asked window: their own slice brings them.
-    pub(super) outside: u64,
+    outside: u64,
 }
 
 impl Sink {
     pub(super) fn new(lake: &Arc<Lake>, table: &Arc<Table>, window: Option<Window>, now: i64) -> Sink {
+        let (lake, slices) = (Arc::clone(lake), BTreeMap::new());
         Sink {
-            lake: Arc::clone(lake),
-            table: Arc::clone(table),
             decoder: Decoder::new(Arc::clone(table), now),
-            window,
-            now,
-            slices: BTreeMap::new(),
             rows_read: 0,
-            outside: 0,
+            cut: Cut { lake, table: Arc::clone(table), window, now, slices, outside: 0 },
         }
     }
 
@@ -52,31 +52,70 @@ impl Sink {
         self.decoder.misfits()
     }
 
-    /// Takes one answer's rows.
+    /// Rows of a replaced table outside the asked window: their own slice brings them.
+    pub(super) fn outside(&self) -> u64 {
+        self.cut.outside
+    }
+
+    /// Takes one answer's rows. Full batches are written on while the answer is being decoded.
     pub(super) async fn page(&mut self, text: &str, bound: &Bound<'_>) -> Result<usize> {
-        let rows = tokio::task::block_in_place(|| self.decoder.page(text, bound))?;
+        let Sink { decoder, cut, .. } = self;
+        let runtime = Handle::current();
+        let rows = block_in_place(|| decoder.page(text, bound, &mut |batch| runtime.block_on(cut.take(batch))))?;
         self.rows_read += rows as u64;
-        if self.decoder.len() >= BATCH {
-            self.flush().await?;
-        }
         Ok(rows)
     }
 
     /// Takes one file's records; gives their number and the lines that are none.
     pub(super) async fn lines(&mut self, text: &str, bound: &Bound<'_>) -> Result<(usize, Vec<Error>)> {
-        let (rows, errors) = tokio::task::block_in_place(|| self.decoder.lines(text, bound));
+        let Sink { decoder, cut, .. } = self;
+        let runtime = Handle::current();
+        let lines = block_in_place(|| decoder.lines(text, bound, &mut |batch| runtime.block_on(cut.take(batch))));
+        let (rows, errors) = lines?;
         self.rows_read += rows as u64;
-        if self.decoder.len() >= BATCH {
-            self.flush().await?;
-        }
         Ok((rows, errors))
     }
 
-    async fn flush(&mut self) -> Result<()> {
-        if self.decoder.len() == 0 {
-            return Ok(());
+    /// Hands on the last rows, and opens the slices that must be written although
+    /// nothing came: a whole table's, and each replaced day that has an object.
+    pub(super) async fn drained(&mut self, existing: &BTreeSet<NaiveDate>) -> Result<()> {
+        if self.decoder.len() > 0 {
+            self.cut.take(self.decoder.take()?).await?;
         }
-        let batch = self.decoder.take()?;
+        let Some(window) = self.cut.window else {
+            self.cut.slice(None).await?;
+            return Ok(());
+        };
+        let replaced = self.cut.table.policy == Policy::Replace;
+        for day in window.days().filter(|day| replaced && existing.contains(day)) {
+            self.cut.slice(Some(day)).await?;
+        }
+        Ok(())
+    }
+
+    /// An object without rows, so that a table of which nothing is known yet has its columns in the lake.
+    pub(super) async fn empty(&mut self) -> Result<()> {
+        let newest = self.cut.window.and_then(|w| w.days().last());
+        self.cut.slice(newest).await.map(|_| ())
+    }
+
+    /// Lets every slice appear, several at a time: most of it is waiting for the
+    /// disk or the store. After a failure the others are dropped where they stand.
+    pub(super) async fn commit(self, parents: Option<&Parents>) -> Result<Vec<Written>> {
+        let finished = stream::iter(self.cut.slices.into_values()).map(|slice| slice.finish(parents));
+        finished.buffered(COMMITS).try_collect().await
+    }
+
+    /// Drops everything; readers keep seeing what they saw.
+    pub(super) async fn abandon(self) {
+        for slice in self.cut.slices.into_values() {
+            slice.abandon().await;
+        }
+    }
+}
+
+impl Cut {
+    async fn take(&mut self, batch: RecordBatch) -> Result<()> {
         let Some(slices) = &self.table.slices else {
             return self.slice(None).await?.add(batch).await;
         };
@@ -91,12 +130,15 @@ impl Sink {
         self.ease().await
     }
 
-    /// A window of many days holds few rows of each: together they must not fill the memory.
+    /// A window of many days has many slices, and each has buffers for all its columns.
+    /// Together they must not fill the memory: what the fullest hold becomes row groups.
     async fn ease(&mut self) -> Result<()> {
-        let pending: usize = self.slices.values().map(Slice::pending).sum();
-        if pending > PENDING {
-            for slice in self.slices.values_mut().filter(|s| s.pending() > 0) {
-                slice.encode().await?;
+        while self.slices.len() > 1 && self.slices.values().map(Slice::held).sum::<usize>() > HELD {
+            let Some(fullest) = self.slices.values_mut().max_by_key(|s| s.held()) else { break };
+            let before = fullest.held();
+            fullest.ease().await?;
+            if fullest.held() >= before {
+                break;
             }
         }
         Ok(())
@@ -115,41 +157,6 @@ impl Sink {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => entry.insert(Slice::open(&self.lake, &self.table, day, self.now).await?),
         })
-    }
-
-    /// Hands on the last rows, and opens the slices that must be written although
-    /// nothing came: a whole table's, and each replaced day that has an object.
-    pub(super) async fn drained(&mut self, existing: &BTreeSet<NaiveDate>) -> Result<()> {
-        self.flush().await?;
-        let Some(window) = self.window else {
-            self.slice(None).await?;
-            return Ok(());
-        };
-        let replaced = self.table.policy == Policy::Replace;
-        for day in window.days().filter(|day| replaced && existing.contains(day)) {
-            self.slice(Some(day)).await?;
-        }
-        Ok(())
-    }
-
-    /// An object without rows, so that a table of which nothing is known yet has its columns in the lake.
-    pub(super) async fn empty(&mut self) -> Result<()> {
-        let newest = self.window.and_then(|w| w.days().last());
-        self.slice(newest).await.map(|_| ())
-    }
-
-    /// Lets every slice appear, several at a time: most of it is waiting for the
-    /// disk or the store. After a failure the others are dropped where they stand.
-    pub(super) async fn commit(self, parents: Option<&Parents>) -> Result<Vec<Written>> {
-        let finished = stream::iter(self.slices.into_values()).map(|slice| slice.finish(parents));
-        finished.buffered(COMMITS).try_collect().await
-    }
-
-    /// Drops everything; readers keep seeing what they saw.
-    pub(super) async fn abandon(self) {
-        for slice in self.slices.into_values() {
-            slice.abandon().await;
-        }
     }
 }
 
