@@ -3,6 +3,7 @@
 pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod init;
+mod reports;
 pub(crate) mod state;
 pub(crate) mod sync;
 pub(crate) mod tables;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use chrono::NaiveTime;
 use tokio_util::sync::CancellationToken;
 
+use super::reports::reports;
 use super::sync::destination;
 use super::{Exit, StateAction, StateOf};
 use crate::config::File;
@@ -71,9 +72,9 @@ async fn reset(patterns: &[String], of: &StateOf) -> Result<()> {
 
 /// What the lake itself tells of how far each table is settled.
 ///
-/// Never too far: windows are committed in order, so that everything before the
-/// end of the newest day that has an object was read; and nothing later than the
-/// moment when its newest row was.
+/// Never too far: not later than the last run that tells of the table says, which
+/// knows of gaps and of files that failed; not later than the end of the newest
+/// day that has an object, nor than the moment when its newest row was read.
 async fn rebuild(of: &StateOf) -> Result<()> {
     let (lake, file) = open(of)?;
     let catalog = Catalog::load(None)?;
@@ -83,6 +84,8 @@ async fn rebuild(of: &StateOf) -> Result<()> {
         // In the order of their paths, which is that of the days.
         newest.insert(found.table.clone(), found);
     }
+    let reports = reports(&lake).await?;
+    let mut untold = Vec::new();
     let mut state = State::default();
     for (name, found) in newest {
         let Some(table) = catalog.get(&name) else { continue };
@@ -90,10 +93,24 @@ async fn rebuild(of: &StateOf) -> Result<()> {
         let end = found.day.and_then(|day| day.succ_opt()).map(|day| day.and_time(NaiveTime::MIN).and_utc());
         let settled = end.map_or(synced, |end| end.min(synced));
         let settled = if table.policy == Policy::Replace { midnight(settled) } else { settled };
+        let told = reports.iter().rev().find_map(|r| r.tables.get(&name));
+        let settled = match told {
+            Some(of) => of.settled_after.map(|told| told.min(settled)),
+            None => {
+                untold.push(name.clone());
+                Some(settled)
+            }
+        };
+        let Some(settled) = settled else { continue };
         state.settle(&name, settled);
     }
     file.replace(&state).await?;
     lease.release().await;
     tell(&format!("the state of {} was derived from the lake", counted(state.tables.len() as u64, "table")));
+    if !untold.is_empty() {
+        let names = untold.join(", ");
+        tell(&format!("warning: no run report tells of {names}: a gap in what was read could not be seen"));
+        tell("  hint: `openai-elt sync --full-refresh` reads the whole history again");
+    }
     Ok(())
 }

@@ -59,7 +59,10 @@ pub(crate) fn destination(flag: Option<&String>, file: &File) -> Result<String> 
 fn duration(flag: &str, text: Option<&String>) -> Result<Option<Duration>> {
     let Some(text) = text else { return Ok(None) };
     let seconds = duration_seconds(text).map_err(|why| Error::usage(format!("{flag}: {why}")))?;
-    Ok(Some(Duration::from_secs(seconds.unsigned_abs())))
+    match u64::try_from(seconds) {
+        Ok(seconds) => Ok(Some(Duration::from_secs(seconds))),
+        Err(_) => Err(Error::usage(format!("{flag}: {text} is before it begins"))),
+    }
 }
 
 impl Plan {

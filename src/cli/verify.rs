@@ -7,8 +7,9 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use super::reports::{Written, reports};
 use super::sync::{catalog, destination};
 use super::{Exit, Format};
 use crate::console::{data, tell};
@@ -24,33 +25,10 @@ struct Difference {
     what: String,
 }
 
-/// What the last run that wrote an object said of it.
-#[derive(Clone, Debug, Deserialize)]
-struct Said {
-    path: String,
-    rows: u64,
-    bytes: u64,
-    sha256: String,
-}
-
-/// Of a run report, what is needed here.
-#[derive(Debug, Deserialize)]
-struct Report {
-    started_at: DateTime<Utc>,
-    finished_at: Option<DateTime<Utc>>,
-    #[serde(default)]
-    tables: BTreeMap<String, Objects>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Objects {
-    objects: Vec<Said>,
-}
-
 /// All that the run reports tell.
 #[derive(Debug, Default)]
 struct Word {
-    objects: BTreeMap<String, Said>,
+    objects: BTreeMap<String, Written>,
     /// When runs went on that never ended: from their beginning to that of the next one.
     unfinished: Vec<(DateTime<Utc>, Option<DateTime<Utc>>)>,
 }
@@ -91,7 +69,7 @@ async fn inspect(
     lake: &Lake,
     catalog: &Catalog,
     found: &Found,
-    said: Option<Said>,
+    said: Option<Written>,
     late: bool,
     outcome: &mut Outcome,
 ) -> Result<()> {
@@ -136,14 +114,7 @@ async fn inspect(
 
 /// The newest word of the run reports on each object.
 async fn word(lake: &Lake) -> Result<Word> {
-    let mut reports = Vec::new();
-    for (path, text) in lake.reports().await? {
-        let report: Report =
-            serde_json::from_str(&text).map_err(|e| Error::integrity(format!("{path}: not a run report: {e}")))?;
-        reports.push(report);
-    }
-    // By their beginning, and not by name: the lease lets one end before the next begins.
-    reports.sort_by_key(|r| r.started_at);
+    let reports = reports(lake).await?;
     let unfinished = reports.iter().enumerate().filter(|(_, r)| r.finished_at.is_none());
     let unfinished = unfinished.map(|(i, r)| (r.started_at, reports.get(i + 1).map(|next| next.started_at))).collect();
     let objects = reports.into_iter().flat_map(|r| r.tables.into_values()).flat_map(|t| t.objects);

@@ -11,6 +11,7 @@ mod lease;
 mod read;
 mod slice;
 mod state;
+mod trouble;
 mod verify;
 mod versions;
 
@@ -32,6 +33,7 @@ pub(crate) use lease::Lease;
 pub(crate) use read::open_old;
 pub(crate) use slice::{Slice, Written};
 pub(crate) use state::{State, StateFile};
+use trouble::storage;
 pub(crate) use verify::Found;
 #[cfg(test)]
 pub(crate) use verify::row_hashes;
@@ -95,6 +97,12 @@ impl Lake {
 
     fn url(dest: &str) -> Result<Lake> {
         let url = url::Url::parse(dest).map_err(|e| Error::usage(format!("{dest} is not a URL: {e}")))?;
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(Error::usage(format!(
+                "the destination {dest} holds a `?` or a `#`, which end the path of a URL"
+            ))
+            .hint("write %3F for `?`, %23 for `#` and %25 for `%`"));
+        }
         let known = ["AWS_", "GOOGLE_", "AZURE_"];
         let options = std::env::vars().filter(|(name, _)| known.iter().any(|k| name.starts_with(k)));
         let options = options.map(|(name, value)| (name.to_ascii_lowercase(), value));
@@ -254,34 +262,6 @@ impl Lake {
 
 fn scheme(dest: &str) -> Option<&str> {
     dest.split_once("://").map(|(scheme, _)| scheme)
-}
-
-/// An error of the store, in words and with a cure.
-fn storage(e: &object_store::Error, shown: &str) -> Error {
-    use std::io::ErrorKind;
-    let mut cause: &dyn std::error::Error = e;
-    let mut io = None;
-    loop {
-        if let Some(e) = cause.downcast_ref::<std::io::Error>() {
-            io = Some(e.kind());
-        }
-        match cause.source() {
-            Some(inner) => cause = inner,
-            None => break,
-        }
-    }
-    let hint = match (io, e) {
-        (Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge), _) => {
-            "the disk is full: free some space and run again; what was committed stays"
-        }
-        (Some(ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem), _)
-        | (_, object_store::Error::PermissionDenied { .. }) => "this user may not write there",
-        (_, object_store::Error::Unauthenticated { .. }) => {
-            "the store does not know these credentials (AWS_*, GOOGLE_*, AZURE_*)"
-        }
-        _ => "nothing of the slice was changed; run again when the destination answers",
-    };
-    Error::storage(format!("the destination {shown}: {cause}")).hint(hint)
 }
 
 /// A checksum as people and `sha256sum` write it.
