@@ -90,7 +90,7 @@ fn decimal_text(text: &str) -> Option<Decimal> {
     }
     let exact = half == 0 && !rest;
     if half > 5 || (half == 5 && (rest || units % 2 == 1)) {
-        units += 1;
+        units = units.checked_add(1)?;
     }
     let fits = units < 10_i128.pow(PRECISION);
     fits.then_some(Decimal { units: if negative { -units } else { units }, exact })
@@ -166,6 +166,7 @@ mod tests {
             ("99999999999999999999.999999999999999999", exact(100 * ONE * ONE - 1)),
             ("100000000000000000000", None),
             ("1e999999999999", None),
+            ("170141183460469231731.6873037158841057275", None),
             ("0e999999999999", exact(0)),
             ("true", None),
             ("\"n/a\"", None),
