@@ -3,6 +3,8 @@
 //! Members keep their nesting: an unknown `/user/badge` becomes
 //! `{"user":{"badge":…}}`, one of the enclosing record `{"..":{…}}`.
 
+use std::collections::HashMap;
+
 use super::json::Malformed;
 use super::keep;
 
@@ -23,21 +25,14 @@ pub(super) fn assemble(spares: &[Spare<'_>], into: &mut String) -> Result<(), Ma
 }
 
 fn level(spares: &[&Spare<'_>], depth: usize, into: &mut String) -> Result<(), Malformed> {
-    let mut done: Vec<&str> = Vec::new();
     into.push('{');
-    for spare in spares {
-        let Some(name) = spare.path.get(depth).copied() else { continue };
-        if done.contains(&name) {
-            continue;
-        }
-        if !done.is_empty() {
+    for (index, (name, same)) in by_name(spares, depth).into_iter().enumerate() {
+        if index > 0 {
             into.push(',');
         }
-        done.push(name);
         into.push('"');
         into.push_str(name);
         into.push_str("\":");
-        let same: Vec<&Spare<'_>> = spares.iter().filter(|s| s.path.get(depth) == Some(&name)).copied().collect();
         // A leaf and a branch of one name cannot both be kept; the leaf came whole.
         match same.iter().find(|s| s.path.len() == depth + 1) {
             Some(leaf) => keep::member_value(name, leaf.value, into)?,
@@ -47,6 +42,22 @@ fn level(spares: &[&Spare<'_>], depth: usize, into: &mut String) -> Result<(), M
     }
     into.push('}');
     Ok(())
+}
+
+/// In the order in which the names first come. By a map, because a record can have a
+/// million members that nobody knows.
+fn by_name<'s, 'a>(spares: &[&'s Spare<'a>], depth: usize) -> Vec<(&'a str, Vec<&'s Spare<'a>>)> {
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    let mut names: Vec<(&str, Vec<&Spare<'_>>)> = Vec::new();
+    for spare in spares {
+        let Some(name) = spare.path.get(depth).copied() else { continue };
+        let place = *places.entry(name).or_insert(names.len());
+        if place == names.len() {
+            names.push((name, Vec::new()));
+        }
+        names[place].1.push(spare);
+    }
+    names
 }
 
 #[cfg(test)]

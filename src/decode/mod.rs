@@ -13,6 +13,8 @@ mod extra;
 pub(crate) mod json;
 mod keep;
 mod shape;
+#[cfg(test)]
+mod tests;
 mod value;
 
 use std::borrow::Cow;
@@ -23,7 +25,7 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 
-use crate::error::{Error, Kind as ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::schema::{From, Policy, Table};
 use column::{Column, Fit};
 use extra::Spare;
@@ -44,8 +46,6 @@ pub(crate) struct Decoder {
     columns: Vec<Column>,
     synced_at: i64,
     rows: usize,
-    /// Rows decoded in all.
-    total: usize,
     misfits: BTreeMap<String, Misfit>,
     scratch: String,
 }
@@ -54,25 +54,21 @@ pub(crate) struct Decoder {
 pub(crate) type Bound<'a> = dyn Fn(&str) -> Option<String> + Sync + 'a;
 
 /// One row being put together: where each column's value stands in the text.
+#[derive(Clone)]
 struct Row<'a> {
     values: Vec<Option<&'a str>>,
     spares: Vec<Spare<'a>>,
+    /// Columns whose value came by a later one of their spellings, and by which.
+    respelled: Vec<(usize, usize)>,
     /// Where it stands in its list.
     position: usize,
 }
 
-/// What one answer's rows share: the values bound into its request, where the walk is, and who takes full batches.
-struct Work<'a, 'f> {
+/// What one answer's rows share: the values bound into its request, and where the walk is.
+struct Work<'a> {
     bound: &'a [Option<String>],
     place: String,
-    full: &'a mut Full<'f>,
 }
-
-/// Takes a batch of [`BATCH`] rows: an answer may hold more rows than memory should.
-pub(crate) type Full<'a> = dyn FnMut(RecordBatch) -> Result<()> + 'a;
-
-/// Rows decoded before they are handed on, so that batches are worth their overhead.
-const BATCH: usize = 8_192;
 
 impl Decoder {
     /// `synced_at` is the moment of the run, in microseconds since 1970 UTC.
@@ -83,7 +79,6 @@ impl Decoder {
             columns: table.columns.iter().map(|c| Column::new(c.kind)).collect(),
             synced_at,
             rows: 0,
-            total: 0,
             misfits: BTreeMap::new(),
             scratch: String::new(),
             table,
@@ -111,50 +106,55 @@ impl Decoder {
     ///
     /// `bound` holds the values bound into the request (`projects.id`, …).
     /// After an error the rows before it are still there, whole.
-    pub(crate) fn page(&mut self, text: &str, bound: &Bound<'_>, full: &mut Full<'_>) -> Result<usize> {
-        let before = self.total;
+    pub(crate) fn page(&mut self, text: &str, bound: &Bound<'_>) -> Result<usize> {
+        let before = self.rows;
         let mut scanner = Scanner::new(text);
-        self.value(&mut scanner, bound, full)?;
+        self.value(&mut scanner, bound)?;
         scanner.end().map_err(malformed)?;
-        Ok(self.total - before)
+        Ok(self.rows - before)
     }
 
     /// Decodes a file of records: JSON Lines, also without a last newline or with
     /// several records on a line. Gives the number of rows, and the errors of
     /// lines that are none: the lines after them are read all the same.
-    pub(crate) fn lines(&mut self, text: &str, bound: &Bound<'_>, full: &mut Full<'_>) -> Result<(usize, Vec<Error>)> {
-        let before = self.total;
+    pub(crate) fn lines(&mut self, text: &str, bound: &Bound<'_>) -> (usize, Vec<Error>) {
+        let before = self.rows;
         let (mut start, mut errors) = (0, Vec::new());
-        while start < text.len() {
-            let mut scanner = Scanner::new(&text[start..]);
-            let mut begun = 0;
-            while !scanner.at_end() {
-                begun = scanner.position();
-                let Err(error) = self.value(&mut scanner, bound, full) else { continue };
-                if matches!(error.kind, ErrorKind::Storage | ErrorKind::Integrity) {
-                    return Err(error);
-                }
-                let line = text[..start + begun].matches('\n').count() + 1;
-                errors.push(error.at(format!("line {line}")));
-                break;
-            }
-            // On with the line after the one on which a broken record began: it may
-            // have taken half of the next one with it. After the last one, this is the end.
-            let from = if scanner.at_end() && errors.is_empty() { text.len() } else { start + begun };
-            start = text[from..].find('\n').map_or(text.len(), |i| from + i + 1);
+        let (mut line, mut counted) = (1, 0);
+        while let Some((begun, error)) = self.records(&text[start..], bound) {
+            let begun = start + begun;
+            line += text[counted..begun].matches('\n').count();
+            counted = begun;
+            errors.push(error.at(format!("line {line}")));
+            // On with the line after the one on which the broken record began: it may
+            // have taken half of the next one with it.
+            start = text[begun..].find('\n').map_or(text.len(), |i| begun + i + 1);
         }
-        Ok((self.total - before, errors))
+        (self.rows - before, errors)
     }
 
-    fn value(&mut self, scanner: &mut Scanner<'_>, bound: &Bound<'_>, full: &mut Full<'_>) -> Result<()> {
+    /// Decodes records up to the first broken one; gives where it begins.
+    fn records(&mut self, text: &str, bound: &Bound<'_>) -> Option<(usize, Error)> {
+        let mut scanner = Scanner::new(text);
+        while !scanner.at_end() {
+            let begun = scanner.position();
+            if let Err(error) = self.value(&mut scanner, bound) {
+                return Some((begun, error));
+            }
+        }
+        None
+    }
+
+    fn value(&mut self, scanner: &mut Scanner<'_>, bound: &Bound<'_>) -> Result<()> {
         let value = |c: &crate::schema::Column| match &c.from {
             From::Bound(name) => bound(name),
             _ => None,
         };
         let bound: Vec<Option<String>> = self.table.columns.iter().map(value).collect();
         let levels = std::mem::take(&mut self.levels);
-        let base = Row { values: vec![None; self.columns.len()], spares: Vec::new(), position: 0 };
-        let mut work = Work { bound: &bound, place: String::new(), full };
+        let base =
+            Row { values: vec![None; self.columns.len()], spares: Vec::new(), respelled: Vec::new(), position: 0 };
+        let mut work = Work { bound: &bound, place: String::new() };
         let walked = self.level(&levels, scanner, &base, &mut work);
         self.levels = levels;
         walked.map_err(|e| if work.place.is_empty() { e } else { e.at(work.place) })
@@ -166,21 +166,21 @@ impl Decoder {
         levels: &[Node],
         scanner: &mut Scanner<'a>,
         outer: &Row<'a>,
-        work: &mut Work<'_, '_>,
+        work: &mut Work<'_>,
     ) -> Result<()> {
         let Some((node, inner)) = levels.split_first() else { return Ok(()) };
         if scanner.peek().map_err(malformed)? != b'{' {
             let text = scanner.value().map_err(malformed)?;
             return Err(unexpected(format!("an object was expected, found {}", found(text))));
         }
-        let mut row = Row { values: outer.values.clone(), spares: outer.spares.clone(), position: outer.position };
+        let mut row = outer.clone();
         let mut rows = None;
         let (own, start) = (row.spares.len(), scanner.position());
         fill(scanner, node, &mut Vec::new(), &mut row, &mut rows).map_err(malformed)?;
         if !node.columns.is_empty() {
             // A column that takes the record whole covers all its members.
             row.spares.truncate(own);
-            node.columns.iter().for_each(|column| row.values[*column] = Some(scanner.since(start)));
+            node.columns.iter().for_each(|(column, _)| row.values[*column] = Some(scanner.since(start)));
         }
         let depth = self.table.record_rows.len() - inner.len();
         let Some(pointer) = self.table.record_rows.get(depth) else {
@@ -190,7 +190,7 @@ impl Decoder {
         // records is kept by the table that it follows.
         match depth == 0 || self.table.same_as.is_some() {
             true => row.spares.truncate(own),
-            false => row.spares[own..].iter_mut().for_each(|spare| spare.path.insert(0, "..")),
+            false => row.spares.iter_mut().for_each(|spare| spare.path.insert(0, "..")),
         }
         let pointer = pointer.to_string();
         let list = match rows.filter(|list| Kind::of(list) != Kind::Null) {
@@ -219,7 +219,7 @@ impl Decoder {
     }
 
     /// Appends one row.
-    fn push(&mut self, mut row: Row<'_>, work: &mut Work<'_, '_>) -> Result<()> {
+    fn push(&mut self, mut row: Row<'_>, work: &Work<'_>) -> Result<()> {
         let table = Arc::clone(&self.table);
         self.identified(&row)?;
         let mut unfit: Vec<(usize, &str)> = Vec::new();
@@ -268,7 +268,8 @@ impl Decoder {
                 }
             }
         }
-        let paths: Vec<Vec<Cow<'_, str>>> = unfit.iter().map(|(index, _)| path_of(&table, *index)).collect();
+        let place = |index: usize| path_of(&table, index, &row.respelled);
+        let paths: Vec<Vec<Cow<'_, str>>> = unfit.iter().map(|(index, _)| place(*index)).collect();
         let mut spares: Vec<Spare<'_>> = row.spares;
         for (path, (_, value)) in paths.iter().zip(&unfit) {
             spares.push(Spare { path: path.iter().map(|n| n.as_ref()).collect(), value });
@@ -281,12 +282,7 @@ impl Decoder {
             }
         }
         self.rows += 1;
-        self.total += 1;
-        if self.rows < BATCH {
-            return Ok(());
-        }
-        let batch = self.take()?;
-        (work.full)(batch)
+        Ok(())
     }
 
     /// A row that nothing identifies would take the place of every other such row,
@@ -355,11 +351,9 @@ fn fill<'a>(
             }
             continue;
         }
-        let at = scanner.position();
         let value = scanner.value()?;
-        // Of two lists one would be lost, and its rows would look deleted.
         if known.rows && rows.replace(value).is_some() {
-            return Err(Malformed { at, what: "the list is there twice" });
+            return Err(Malformed { at: scanner.position(), what: "the list of records comes twice" });
         }
         note(known, path, name, value, row);
     }
@@ -369,12 +363,16 @@ fn fill<'a>(
 /// Gives a value to its columns, or keeps it where no column takes it.
 fn note<'a>(known: &Node, path: &[&'a str], name: &'a str, value: &'a str, row: &mut Row<'a>) {
     let mut taken = known.rows || known.ignored;
-    for &column in &known.columns {
+    for &(column, spelling) in &known.columns {
         let slot = &mut row.values[column];
         // A column with two spellings, or a name that comes twice: the first value stays.
         if slot.is_none_or(|v| Kind::of(v) == Kind::Null) {
             *slot = Some(value);
             taken = true;
+            if spelling > 0 || !row.respelled.is_empty() {
+                row.respelled.retain(|(other, _)| *other != column);
+                row.respelled.push((column, spelling));
+            }
         }
     }
     // A member with documented insides that is null has nothing to keep.
@@ -393,23 +391,27 @@ fn spare<'a>(path: &[&'a str], name: &'a str, value: &'a str, row: &mut Row<'a>)
 
 /// The member whose name is the value of column `by`, taken out of the spares.
 fn take_named<'a>(row: &mut Row<'a>, by: usize) -> Option<&'a str> {
-    let name = json::unescape(json::inner(row.values[by]?))?.into_owned();
+    let name = row.values[by].filter(|value| Kind::of(value) == Kind::String)?;
+    let name = json::unescape(json::inner(name))?.into_owned();
     let named = |s: &Spare<'_>| s.path.len() == 1 && json::unescape(s.path[0]).is_some_and(|n| n == name.as_str());
     let index = row.spares.iter().position(named)?;
-    Some(row.spares.remove(index).value)
+    let Spare { path, value } = row.spares.remove(index);
+    let secret = keep::is_secret(path[0]) && Kind::of(value) != Kind::Null;
+    Some(if secret { keep::REDACTED } else { value })
 }
 
 /// Where a value that did not fit goes in `_extra`: its own place, names as between quotes.
-fn path_of(table: &Table, index: usize) -> Vec<Cow<'_, str>> {
+fn path_of<'t>(table: &'t Table, index: usize, respelled: &[(usize, usize)]) -> Vec<Cow<'t, str>> {
     let column = &table.columns[index];
     let From::Record(pointers) = &column.from else { return vec![Cow::Borrowed(column.name.as_str())] };
-    let Some((up, pointer)) = pointers.first() else { return Vec::new() };
+    let spelling = respelled.iter().find(|(column, _)| *column == index).map_or(0, |(_, spelling)| *spelling);
+    let Some((up, pointer)) = pointers.get(spelling) else { return Vec::new() };
     let escaped = |name: &String| match serde_json::to_string(name) {
         Ok(quoted) => Cow::Owned(json::inner(&quoted).to_string()),
         Err(_) => Cow::Owned(String::new()),
     };
-    let outer = (*up > 0).then_some(Cow::Borrowed(".."));
-    outer.into_iter().chain(pointer.0.iter().map(escaped)).collect()
+    let outer = std::iter::repeat_n(Cow::Borrowed(".."), *up);
+    outer.chain(pointer.0.iter().map(escaped)).collect()
 }
 
 fn unexpected(what: String) -> Error {

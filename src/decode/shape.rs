@@ -10,8 +10,8 @@ use crate::schema::{From, Pointer, Table};
 #[derive(Debug, Default)]
 pub(super) struct Node {
     pub(super) members: Vec<(String, Node)>,
-    /// Columns that take this value.
-    pub(super) columns: Vec<usize>,
+    /// Columns that take this value, and which of its spellings this is for the column.
+    pub(super) columns: Vec<(usize, usize)>,
     /// The list of the next level's records.
     pub(super) rows: bool,
     /// Known, and deliberately not kept.
@@ -61,8 +61,8 @@ pub(super) fn levels(table: &Table) -> Vec<Node> {
     };
     for (index, column) in table.columns.iter().enumerate() {
         if let From::Record(pointers) = &column.from {
-            for (up, pointer) in pointers {
-                place(*up, pointer, &|node| node.columns.push(index));
+            for (spelling, (up, pointer)) in pointers.iter().enumerate() {
+                place(*up, pointer, &|node| node.columns.push((index, spelling)));
             }
         }
     }
