@@ -112,6 +112,9 @@ impl fmt::Display for Template {
     }
 }
 
+/// A century. What is longer is a mistake, and would lead out of the calendar.
+const LONGEST: i64 = 36_525 * 86_400;
+
 /// `90d`, `12h`, `15m`, `30s` in seconds.
 pub(crate) fn duration_seconds(text: &str) -> Result<i64, String> {
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
@@ -123,7 +126,8 @@ pub(crate) fn duration_seconds(text: &str) -> Result<i64, String> {
         _ => return Err(format!("`{text}` is not a duration such as `3d`, `12h`, `15m` or `30s`")),
     };
     let number: i64 = digits.parse().map_err(|_| format!("`{text}` is not a duration"))?;
-    number.checked_mul(unit).ok_or_else(|| format!("`{text}` is too long"))
+    let seconds = number.checked_mul(unit).filter(|seconds| *seconds <= LONGEST);
+    seconds.ok_or_else(|| format!("`{text}` is too long: a century is the longest time"))
 }
 
 /// Whether `name` fits `pattern`, in which `*` stands for any run of characters.
@@ -162,6 +166,8 @@ mod tests {
         assert_eq!(duration_seconds("1h"), Ok(3_600));
         assert!(duration_seconds("3 days").is_err());
         assert!(duration_seconds("d").is_err());
+        assert!(duration_seconds("36526d").is_err());
+        assert!(duration_seconds("9223372036854775807s").is_err());
     }
 
     #[test]
