@@ -18,6 +18,9 @@ use crate::error::{Error, Result};
 
 const VERSION: u64 = 1;
 
+/// Seconds from 1970 to 2300, where a settled moment can be.
+const POSSIBLE: std::ops::Range<i64> = 0..10_413_792_000;
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct State {
@@ -77,7 +80,16 @@ impl State {
             }
             _ => return Err(refuse("the state file is not one of openai-elt: it has no version 1".to_string())),
         }
-        serde_json::from_value(value).map_err(|e| refuse(format!("the state file is corrupt: {e}")))
+        let state: State =
+            serde_json::from_value(value).map_err(|e| refuse(format!("the state file is corrupt: {e}")))?;
+        let impossible = state.tables.iter().find(|(_, table)| !POSSIBLE.contains(&table.settled.timestamp()));
+        match impossible {
+            Some((name, table)) => {
+                let settled = table.settled.to_rfc3339();
+                Err(refuse(format!("the state file is corrupt: no sync has settled `{name}` at {settled}")))
+            }
+            None => Ok(state),
+        }
     }
 
     pub(crate) fn text(&self) -> String {
@@ -216,6 +228,8 @@ mod tests {
             ("{\"version\":1}", "corrupt"),
             ("{\"version\":1,\"tables\":{\"a\":{\"settled\":\"soon\"}}}", "corrupt"),
             ("{\"version\":1,\"tables\":{},\"more\":1}", "corrupt"),
+            ("{\"version\":1,\"tables\":{\"a\":{\"settled\":\"-262143-01-01T00:00:00Z\"}}}", "no sync has settled `a`"),
+            ("{\"version\":1,\"tables\":{\"a\":{\"settled\":\"+9999-12-31T00:00:00Z\"}}}", "no sync has settled `a`"),
         ] {
             let error = State::parse(text).unwrap_err().to_string();
             assert!(error.contains(expected), "{text}: {error}");
