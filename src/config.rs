@@ -78,14 +78,19 @@ impl File {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound && !must => return Ok(File::default()),
             Err(e) => return Err(Error::usage(format!("--config {}: {e}", path.display()))),
         };
-        let mut file: File = toml::from_str(&text).map_err(|e| {
-            let error = Error::usage(caret(&path.display().to_string(), &text, e.span(), e.message()));
+        File::parse(&path.display().to_string(), &text)
+    }
+
+    /// Reads the text of a configuration file.
+    pub(crate) fn parse(path: &str, text: &str) -> Result<File> {
+        let mut file: File = toml::from_str(text).map_err(|e| {
+            let error = Error::usage(caret(path, text, e.span(), e.message()));
             match suggestion(e.message()) {
                 Some(near) => error.hint(format!("did you mean `{near}`?")),
                 None => error.hint("docs/configuration.md describes every key"),
             }
         })?;
-        file.path = path.display().to_string();
+        file.path = path.to_string();
         Ok(file)
     }
 

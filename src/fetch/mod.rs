@@ -29,7 +29,8 @@ pub(crate) use call::Call;
 use cure::cure;
 pub(crate) use file::FileRef;
 pub(crate) use list::List;
-use verdict::{Verdict, verdict};
+pub(crate) use page::Chain;
+pub(crate) use verdict::{Verdict, verdict};
 
 /// No documented answer comes near it; a body without end does.
 pub(crate) const MAX_BODY: usize = 256 << 20;
@@ -221,9 +222,9 @@ impl Client {
                 permit.succeeded();
                 Attempt::Done(Answer::Body(body))
             }
-            Verdict::Fail(kind) => Attempt::Fail(self.refusal(call, status, kind, &body)),
+            Verdict::Fail(kind) => Attempt::Fail(refusal(self.surface, &self.key, &call.path, status, kind, &body)),
             Verdict::Again { wait, limited } => {
-                let error = self.refusal(call, status, Kind::Unavailable, &body);
+                let error = refusal(self.surface, &self.key, &call.path, status, Kind::Unavailable, &body);
                 let pause = wait.unwrap_or_else(|| self.backoff(3).max(self.retry.backoff));
                 // A longer pause ends this request, and the others are not held up for it.
                 if limited && pause <= LONGEST_WAIT {
@@ -279,34 +280,34 @@ impl Client {
         let host = url.host_str().unwrap_or_default();
         url.port().map_or_else(|| host.to_string(), |port| format!("{host}:{port}"))
     }
+}
 
-    /// A status that means no, with what the API says about it.
-    fn refusal(&self, call: &Call, status: u16, kind: Kind, body: &[u8]) -> Error {
-        let text = String::from_utf8_lossy(body);
-        let member = |path: &[&str]| {
-            let path: Vec<String> = path.iter().map(|p| p.to_string()).collect();
-            let value = json::pointer(&text, &path).ok().flatten()?;
-            json::unescape(json::inner(value)).map(|t| t.into_owned())
-        };
-        let said = member(&["error", "message"]).or_else(|| invalid(&text)).or_else(|| member(&["detail"]));
-        let said = said.unwrap_or_else(|| match text.trim_start().starts_with('<') {
-            true => "an HTML page instead of JSON".to_string(),
-            false => text.trim().to_string(),
-        });
-        let said = plain(&said.replace(self.key.expose(), "[secret]"));
-        let code = member(&["error", "code"]).unwrap_or_default();
-        let message = match said.is_empty() {
-            true => format!("{} answered {status}", call.path),
-            false => format!("{} answered {status}: {said}", call.path),
-        };
-        let hint = match (status, self.surface) {
-            (422, Surface::Codex) => {
-                "Codex analytics reach back 90 days: ask for less by --since, or by history in the configuration"
-            }
-            _ => cure(self.surface, kind),
-        };
-        Error::new(kind, message).hint(hint).refused(Refusal { status, code, text: said })
-    }
+/// A status that means no, with what the API says about it.
+pub(crate) fn refusal(surface: Surface, key: &Secret, path: &str, status: u16, kind: Kind, body: &[u8]) -> Error {
+    let text = String::from_utf8_lossy(body);
+    let member = |path: &[&str]| {
+        let path: Vec<String> = path.iter().map(|p| p.to_string()).collect();
+        let value = json::pointer(&text, &path).ok().flatten()?;
+        json::unescape(json::inner(value)).map(|t| t.into_owned())
+    };
+    let said = member(&["error", "message"]).or_else(|| invalid(&text)).or_else(|| member(&["detail"]));
+    let said = said.unwrap_or_else(|| match text.trim_start().starts_with('<') {
+        true => "an HTML page instead of JSON".to_string(),
+        false => text.trim().to_string(),
+    });
+    let said = plain(&said.replace(key.expose(), "[secret]"));
+    let code = member(&["error", "code"]).unwrap_or_default();
+    let message = match said.is_empty() {
+        true => format!("{path} answered {status}"),
+        false => format!("{path} answered {status}: {said}"),
+    };
+    let hint = match (status, surface) {
+        (422, Surface::Codex) => {
+            "Codex analytics reach back 90 days: ask for less by --since, or by history in the configuration"
+        }
+        _ => cure(surface, kind),
+    };
+    Error::new(kind, message).hint(hint).refused(Refusal { status, code, text: said })
 }
 
 /// Whether nobody on the way can read along: https, or this machine itself.

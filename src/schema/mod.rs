@@ -306,7 +306,7 @@ impl Table {
 }
 
 /// Every known table by name.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Catalog {
     tables: BTreeMap<String, Arc<Table>>,
 }

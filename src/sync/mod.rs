@@ -29,6 +29,7 @@ use crate::lake::{Lake, State, StateFile};
 use crate::plan::{self, Window, Wish};
 use crate::report::{Track, counted};
 use crate::schema::{Catalog, Surface, Table};
+pub(crate) use refusal::{Instead, instead};
 use sink::Sink;
 pub(crate) use units::Source;
 

@@ -10,7 +10,7 @@ use crate::error::Refusal;
 use crate::plan::{Window, midnight};
 
 #[derive(Debug, PartialEq)]
-pub(super) enum Instead {
+pub(crate) enum Instead {
     /// Leave this value out of its list parameter.
     Without(String),
     /// Leave it out of what lies before that moment, and keep it after.
@@ -20,7 +20,7 @@ pub(super) enum Instead {
 }
 
 /// `optional` are the values that the table may do without, `without` those it does without already.
-pub(super) fn instead(
+pub(crate) fn instead(
     refusal: &Refusal,
     optional: &[String],
     without: &[String],
