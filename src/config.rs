@@ -213,6 +213,11 @@ fn project_keys(text: &str) -> Result<Vec<(String, String)>> {
             return Err(Error::usage(format!("{place}: half of it is missing"))
                 .hint("each entry is proj_…=sk-…, with commas between"));
         }
+        // Not quoted: what looks like a key is one.
+        if project.starts_with("sk-") || key.starts_with("proj_") {
+            return Err(Error::usage(format!("{place}: project and key are the wrong way round"))
+                .hint("each entry is proj_…=sk-…, with commas between"));
+        }
         if keys.iter().any(|(p, _)| p == project) {
             return Err(Error::usage(format!("{place}: {project} was named before"))
                 .hint("name the project of each key: proj_…=sk-…"));
@@ -259,7 +264,11 @@ fn variable(name: &str) -> Result<Option<String>> {
 /// A base URL: https, or http on loopback only, because the key goes with every request.
 fn base(name: &str, usual: &str) -> Result<String> {
     let text = variable(name)?.unwrap_or_else(|| usual.to_string());
-    let url = url::Url::parse(&text).map_err(|e| Error::usage(format!("{name}={text} is not a URL: {e}")))?;
+    let url = url::Url::parse(&text).map_err(|e| Error::usage(format!("{name} is not a URL: {e}")))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(Error::usage(format!("{name} holds a user name or a password"))
+            .hint("leave it out: the key is sent in a header, and a proxy is named by HTTPS_PROXY"));
+    }
     match url.scheme() {
         "https" | "http" if is_private(&url) => Ok(text),
         "http" => {

@@ -29,6 +29,9 @@ use clap::error::ErrorKind;
 use cli::{Cli, Command, Exit, Level};
 use error::{Error, Result};
 
+/// Threads that wait for the disk.
+const FILE_THREADS: usize = 8;
+
 /// The program.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -38,7 +41,8 @@ pub fn main() -> ExitCode {
     log(cli.log);
     // Whole microseconds, as Parquet keeps them: rows are told apart by this moment.
     let now = Utc::now().trunc_subsecs(6);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    // Each thread keeps freed memory to itself: more of them than can run at once cost, and gain nothing.
+    let runtime = tokio::runtime::Builder::new_multi_thread().max_blocking_threads(FILE_THREADS).enable_all().build();
     let outcome = match runtime {
         Ok(runtime) => {
             let outcome = runtime.block_on(command(cli.command, now));

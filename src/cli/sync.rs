@@ -187,6 +187,7 @@ pub(crate) async fn perform(plan: Plan, now: DateTime<Utc>) -> Result<RunReport>
     // Without objects yet: a run that is killed leaves this, and what it wrote is known by its time.
     keep(&report, &lake).await?;
     crate::sync::run(Arc::clone(&run)).await;
+    lake.at_rest().await;
     signals.abort();
     clock.inspect(|clock| clock.abort());
     progress.stop();

@@ -16,10 +16,10 @@ mod shape;
 #[cfg(test)]
 mod tests;
 mod value;
+mod walk;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -31,6 +31,7 @@ use column::{Column, Fit};
 use extra::Spare;
 use json::{Kind, Malformed, Scanner};
 use shape::Node;
+use walk::{Row, Work};
 
 /// Values that did not fit a column: how many, and the first one's place and reason.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -52,23 +53,6 @@ pub(crate) struct Decoder {
 
 /// The values bound into a request, by name.
 pub(crate) type Bound<'a> = dyn Fn(&str) -> Option<String> + Sync + 'a;
-
-/// One row being put together: where each column's value stands in the text.
-#[derive(Clone)]
-struct Row<'a> {
-    values: Vec<Option<&'a str>>,
-    spares: Vec<Spare<'a>>,
-    /// Columns whose value came by a later one of their spellings, and by which.
-    respelled: Vec<(usize, usize)>,
-    /// Where it stands in its list.
-    position: usize,
-}
-
-/// What one answer's rows share: the values bound into its request, and where the walk is.
-struct Work<'a> {
-    bound: &'a [Option<String>],
-    place: String,
-}
 
 impl Decoder {
     /// `synced_at` is the moment of the run, in microseconds since 1970 UTC.
@@ -102,15 +86,11 @@ impl Decoder {
             .map_err(|e| Error::contract(format!("rows of unequal length: {e}")))
     }
 
-    /// Decodes one answer; gives the number of its rows.
-    ///
-    /// `bound` holds the values bound into the request (`projects.id`, …).
-    /// After an error the rows before it are still there, whole.
+    /// Decodes one answer whole; gives the number of its rows.
     pub(crate) fn page(&mut self, text: &str, bound: &Bound<'_>) -> Result<usize> {
         let before = self.rows;
-        let mut scanner = Scanner::new(text);
-        self.value(&mut scanner, bound)?;
-        scanner.end().map_err(malformed)?;
+        let mut walk = self.walk(text, bound)?;
+        self.more(&mut walk, usize::MAX)?;
         Ok(self.rows - before)
     }
 
@@ -146,87 +126,31 @@ impl Decoder {
     }
 
     fn value(&mut self, scanner: &mut Scanner<'_>, bound: &Bound<'_>) -> Result<()> {
+        let mut work = Work { bound: self.bound(bound), place: String::new() };
+        let mut row = Row::new(self.columns.len());
+        let levels = std::mem::take(&mut self.levels);
+        let walked = self.level(&levels, scanner, &mut row, &mut work);
+        self.levels = levels;
+        walked.map_err(|e| work.at(e))
+    }
+
+    fn bound(&self, bound: &Bound<'_>) -> Vec<Option<String>> {
         let value = |c: &crate::schema::Column| match &c.from {
             From::Bound(name) => bound(name),
             _ => None,
         };
-        let bound: Vec<Option<String>> = self.table.columns.iter().map(value).collect();
-        let levels = std::mem::take(&mut self.levels);
-        let base =
-            Row { values: vec![None; self.columns.len()], spares: Vec::new(), respelled: Vec::new(), position: 0 };
-        let mut work = Work { bound: &bound, place: String::new() };
-        let walked = self.level(&levels, scanner, &base, &mut work);
-        self.levels = levels;
-        walked.map_err(|e| if work.place.is_empty() { e } else { e.at(work.place) })
-    }
-
-    /// One record of some level: its own values first, then the list inside it.
-    fn level<'a>(
-        &mut self,
-        levels: &[Node],
-        scanner: &mut Scanner<'a>,
-        outer: &Row<'a>,
-        work: &mut Work<'_>,
-    ) -> Result<()> {
-        let Some((node, inner)) = levels.split_first() else { return Ok(()) };
-        if scanner.peek().map_err(malformed)? != b'{' {
-            let text = scanner.value().map_err(malformed)?;
-            return Err(unexpected(format!("an object was expected, found {}", found(text))));
-        }
-        let mut row = outer.clone();
-        let mut rows = None;
-        let (own, start) = (row.spares.len(), scanner.position());
-        fill(scanner, node, &mut Vec::new(), &mut row, &mut rows).map_err(malformed)?;
-        if !node.columns.is_empty() {
-            // A column that takes the record whole covers all its members.
-            row.spares.truncate(own);
-            node.columns.iter().for_each(|(column, _)| row.values[*column] = Some(scanner.since(start)));
-        }
-        let depth = self.table.record_rows.len() - inner.len();
-        let Some(pointer) = self.table.record_rows.get(depth) else {
-            return self.push(row, work);
-        };
-        // The envelope of an answer is not data; and what encloses a follower's
-        // records is kept by the table that it follows.
-        match depth == 0 || self.table.same_as.is_some() {
-            true => row.spares.truncate(own),
-            false => row.spares.iter_mut().for_each(|spare| spare.path.insert(0, "..")),
-        }
-        let pointer = pointer.to_string();
-        let list = match rows.filter(|list| Kind::of(list) != Kind::Null) {
-            Some(list) if Kind::of(list) == Kind::Array => list,
-            Some(list) => {
-                return Err(unexpected(format!("`{pointer}`: a list was expected, found {}", found(list))));
-            }
-            // An answer always has its list; a record of a file, or one that encloses, may have none.
-            None if self.table.request.rows_may_be_absent && (depth > 0 || self.table.files.is_some()) => return Ok(()),
-            None => {
-                return Err(unexpected(format!("the list `{pointer}` is missing")));
-            }
-        };
-        let (mut scanner, mut first, mut index) = (Scanner::new(list), true, 0_usize);
-        scanner.enter(b'[').map_err(malformed)?;
-        let length = work.place.len();
-        while scanner.element(&mut first).map_err(malformed)? {
-            work.place.truncate(length);
-            let _ = write!(work.place, "{pointer}/{index}");
-            row.position = index;
-            self.level(inner, &mut scanner, &row, work)?;
-            index += 1;
-        }
-        work.place.truncate(length);
-        Ok(())
+        self.table.columns.iter().map(value).collect()
     }
 
     /// Appends one row.
-    fn push(&mut self, mut row: Row<'_>, work: &Work<'_>) -> Result<()> {
+    fn push(&mut self, row: &mut Row<'_>, work: &Work) -> Result<()> {
         let table = Arc::clone(&self.table);
-        self.identified(&row)?;
+        self.identified(row)?;
         let mut unfit: Vec<(usize, &str)> = Vec::new();
         for (index, column) in table.columns.iter().enumerate() {
             let value = match &column.from {
                 From::Record(_) => row.values[index],
-                From::NamedBy(by) => take_named(&mut row, *by),
+                From::NamedBy(by) => take_named(row, *by),
                 From::Bound(_) => {
                     match &work.bound[index] {
                         Some(text) => self.columns[index].push_text(text),
@@ -268,13 +192,7 @@ impl Decoder {
                 }
             }
         }
-        let place = |index: usize| path_of(&table, index, &row.respelled);
-        let paths: Vec<Vec<Cow<'_, str>>> = unfit.iter().map(|(index, _)| place(*index)).collect();
-        let mut spares: Vec<Spare<'_>> = row.spares;
-        for (path, (_, value)) in paths.iter().zip(&unfit) {
-            spares.push(Spare { path: path.iter().map(|n| n.as_ref()).collect(), value });
-        }
-        extra::assemble(&spares, &mut self.scratch).map_err(malformed)?;
+        self.extra(row, &unfit)?;
         if let Some(index) = table.position(&From::Extra) {
             match self.scratch.is_empty() {
                 true => self.columns[index].push_null(),
@@ -283,6 +201,20 @@ impl Decoder {
         }
         self.rows += 1;
         Ok(())
+    }
+
+    /// Puts `_extra` together: what no column covers, and what did not fit.
+    fn extra(&mut self, row: &Row<'_>, unfit: &[(usize, &str)]) -> Result<()> {
+        if unfit.is_empty() {
+            return extra::assemble(&row.spares, &mut self.scratch).map_err(malformed);
+        }
+        let place = |index: usize| path_of(&self.table, index, &row.respelled);
+        let paths: Vec<Vec<Cow<'_, str>>> = unfit.iter().map(|(index, _)| place(*index)).collect();
+        let mut spares: Vec<Spare<'_>> = row.spares.clone();
+        for (path, (_, value)) in paths.iter().zip(unfit) {
+            spares.push(Spare { path: path.iter().map(|n| n.as_ref()).collect(), value });
+        }
+        extra::assemble(&spares, &mut self.scratch).map_err(malformed)
     }
 
     /// A row that nothing identifies would take the place of every other such row,
@@ -316,77 +248,6 @@ impl Decoder {
             );
         }
     }
-}
-
-/// Notes the values of one object. Recursion goes as deep as the table's tree, no deeper.
-fn fill<'a>(
-    scanner: &mut Scanner<'a>,
-    node: &Node,
-    path: &mut Vec<&'a str>,
-    row: &mut Row<'a>,
-    rows: &mut Option<&'a str>,
-) -> std::result::Result<(), Malformed> {
-    scanner.enter(b'{')?;
-    let (mut first, mut hint) = (true, 0);
-    while let Some(name) = scanner.member(&mut first)? {
-        let known = match name.contains('\\') {
-            false => node.member(name, &mut hint),
-            true => json::unescape(name).and_then(|n| node.member(&n, &mut hint)),
-        };
-        let Some(known) = known else {
-            let value = scanner.value()?;
-            spare(path, name, value, row);
-            continue;
-        };
-        if !known.members.is_empty() && scanner.peek()? == b'{' {
-            let own = row.spares.len();
-            let start = scanner.position();
-            path.push(name);
-            fill(scanner, known, path, row, rows)?;
-            path.pop();
-            if !known.columns.is_empty() {
-                // Kept whole by a column, so nothing inside is spare.
-                row.spares.truncate(own);
-                note(known, path, name, scanner.since(start), row);
-            }
-            continue;
-        }
-        let value = scanner.value()?;
-        if known.rows && rows.replace(value).is_some() {
-            return Err(Malformed { at: scanner.position(), what: "the list of records comes twice" });
-        }
-        note(known, path, name, value, row);
-    }
-    Ok(())
-}
-
-/// Gives a value to its columns, or keeps it where no column takes it.
-fn note<'a>(known: &Node, path: &[&'a str], name: &'a str, value: &'a str, row: &mut Row<'a>) {
-    let mut taken = known.rows || known.ignored;
-    for &(column, spelling) in &known.columns {
-        let slot = &mut row.values[column];
-        // A column with two spellings, or a name that comes twice: the first value stays.
-        if slot.is_none_or(|v| Kind::of(v) == Kind::Null) {
-            *slot = Some(value);
-            taken = true;
-            if spelling > 0 || !row.respelled.is_empty() {
-                row.respelled.retain(|(other, _)| *other != column);
-                row.respelled.push((column, spelling));
-            }
-        }
-    }
-    // A member with documented insides that is null has nothing to keep.
-    let nothing = Kind::of(value) == Kind::Null && !known.members.is_empty();
-    if !taken && !nothing {
-        spare(path, name, value, row);
-    }
-}
-
-fn spare<'a>(path: &[&'a str], name: &'a str, value: &'a str, row: &mut Row<'a>) {
-    let mut full = Vec::with_capacity(path.len() + 1);
-    full.extend_from_slice(path);
-    full.push(name);
-    row.spares.push(Spare { path: full, value });
 }
 
 /// The member whose name is the value of column `by`, taken out of the spares.

@@ -32,6 +32,15 @@ impl Node {
         })
     }
 
+    /// The name of the list, when it is all that is wanted of this object.
+    pub(super) fn only_list(&self) -> Option<&str> {
+        let wanted = |node: &Node| node.rows || !node.columns.is_empty() || !node.members.is_empty();
+        let mut members = self.members.iter().filter(|(_, node)| wanted(node));
+        let (name, node) = members.next()?;
+        let only = members.next().is_none() && self.columns.is_empty();
+        (only && node.rows && node.columns.is_empty() && node.members.is_empty()).then_some(name)
+    }
+
     /// The member of that name. They mostly come in the same order in every
     /// record, so the one after the last found is tried first.
     pub(super) fn member(&self, name: &str, hint: &mut usize) -> Option<&Node> {

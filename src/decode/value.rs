@@ -116,7 +116,11 @@ fn in_range(seconds: i64) -> bool {
 
 /// Microseconds since 1970 UTC, from Unix seconds (integer or fraction) or ISO 8601.
 pub(crate) fn timestamp(value: &str) -> Option<i64> {
-    let micros = match numeric(value).and_then(decimal_text) {
+    let number = numeric(value);
+    if let Some(seconds) = number.and_then(|text| text.parse::<i64>().ok()) {
+        return in_range(seconds).then(|| seconds * 1_000_000);
+    }
+    let micros = match number.and_then(decimal_text) {
         Some(seconds) => i64::try_from(seconds.units / 10_i128.pow(12)).ok()?,
         None if Kind::of(value) == Kind::String => iso(&unescape(inner(value))?)?,
         None => return None,

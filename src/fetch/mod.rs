@@ -295,7 +295,7 @@ pub(crate) fn refusal(surface: Surface, key: &Secret, path: &str, status: u16, k
         true => "an HTML page instead of JSON".to_string(),
         false => text.trim().to_string(),
     });
-    let said = plain(&said.replace(key.expose(), "[secret]"));
+    let said = plain(&key.hide_in(&plain(&said)));
     let code = member(&["error", "code"]).unwrap_or_default();
     let message = match said.is_empty() {
         true => format!("{path} answered {status}"),

@@ -11,12 +11,18 @@ use crate::error::{Error, Result};
 use crate::schema::{Paging, Pointer};
 
 /// What an answer's envelope says.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, PartialEq)]
 struct Facts {
-    rows: usize,
+    empty: bool,
     from: Option<String>,
     last: Option<String>,
     more: Option<bool>,
+}
+
+impl Default for Facts {
+    fn default() -> Facts {
+        Facts { empty: true, from: None, last: None, more: None }
+    }
 }
 
 /// Remembers the tokens of one list, to see when it goes in circles.
@@ -46,7 +52,7 @@ impl Chain {
 }
 
 fn go_on(paging: &Paging, facts: Facts, empty_in_a_row: &mut u32) -> Result<Option<String>> {
-    let empty = facts.rows == 0;
+    let empty = facts.empty;
     let more = match (&paging.while_, facts.more) {
         (Some(_), Some(more)) => more,
         (_, None) if paging.until_empty => !empty,
@@ -70,11 +76,77 @@ fn go_on(paging: &Paging, facts: Facts, empty_in_a_row: &mut u32) -> Result<Opti
     }
 }
 
-/// Reads the envelope in one pass; the records themselves are stepped over.
+/// What the envelope says. Its members are mostly at the ends of an answer, so that
+/// the list in the middle, which is most of it, need not be walked here as well.
 fn facts(paging: &Paging, rows: Option<&Pointer>, answer: &str) -> std::result::Result<Facts, Malformed> {
+    let ends = ends(paging, rows, answer).filter(|f| f.from.is_some() || f.more != Some(true) || paging.last.is_none());
+    ends.map_or_else(|| whole(paging, rows, answer), Ok)
+}
+
+/// Reads what stands before and behind the list; none when that is not enough to know.
+///
+/// The list's end is the last `]` behind which the members of an object follow up to
+/// the end of the text: no `]` inside a string or a record has that behind it, since
+/// a quote in a string is escaped. An array behind the list may be taken for it; then
+/// something that is looked for is not seen, and the answer is walked whole.
+fn ends(paging: &Paging, rows: Option<&Pointer>, answer: &str) -> Option<Facts> {
+    let name = |p: &Pointer| if let [name] = p.0.as_slice() { Some(name.clone()) } else { None };
+    let (list, mut facts) = (name(rows?)?, Facts::default());
+    let mut wanted = Vec::new();
+    for pointer in [paging.from.as_ref(), paging.while_.as_ref()].into_iter().flatten() {
+        wanted.push(name(pointer)?);
+    }
+    let mut seen = |facts: &mut Facts, name: &str, value: &str| {
+        wanted.retain(|w| w != name);
+        facts.note(paging, name, value);
+    };
+    let mut scanner = Scanner::new(answer);
+    scanner.enter(b'{').ok().filter(|there| *there)?;
+    let mut first = true;
+    loop {
+        let found = scanner.member(&mut first).ok()??;
+        if found == list {
+            break;
+        }
+        seen(&mut facts, found, scanner.value().ok()?);
+    }
+    scanner.enter(b'[').ok().filter(|there| *there)?;
+    facts.empty = scanner.peek().ok()? == b']';
+    let end = answer.rfind(']')?;
+    let (mut tail, mut first) = (Scanner::new(&answer[end + 1..]), false);
+    while let Some(found) = tail.member(&mut first).ok()? {
+        seen(&mut facts, found, tail.value().ok()?);
+    }
+    tail.end().ok()?;
+    wanted.is_empty().then_some(facts)
+}
+
+impl Facts {
+    /// Notes a member of the envelope, if it is one that is looked for.
+    fn note(&mut self, paging: &Paging, name: &str, value: &str) {
+        let is = |p: &Option<Pointer>| p.as_ref().is_some_and(|p| p.0 == [name]);
+        if is(&paging.from) {
+            self.from = token(value);
+        }
+        if is(&paging.while_) {
+            self.more = boolean(value);
+        }
+    }
+}
+
+fn boolean(value: &str) -> Option<bool> {
+    match value {
+        "true" => Some(true),
+        "false" => Some(false),
+        _ => None,
+    }
+}
+
+/// Reads the whole envelope in one pass, and counts the records.
+fn whole(paging: &Paging, rows: Option<&Pointer>, answer: &str) -> std::result::Result<Facts, Malformed> {
     let mut facts = Facts::default();
     let mut scanner = Scanner::new(answer);
-    let (mut first, mut listed) = (true, false);
+    let mut first = true;
     if !scanner.enter(b'{')? {
         return Ok(facts);
     }
@@ -87,11 +159,8 @@ fn facts(paging: &Paging, rows: Option<&Pointer>, answer: &str) -> std::result::
             }
         };
         if let Some(list) = below(rows)? {
-            if std::mem::replace(&mut listed, true) {
-                return Err(Malformed { at: 0, what: "the list is there twice" });
-            }
-            let (count, last) = elements(list)?;
-            facts.rows = count;
+            let last = last_of(list)?;
+            facts.empty = last.is_none();
             if let (Some(last), Some(at)) = (last, &paging.last) {
                 facts.last = pointer(last, &at.0)?.and_then(token);
             }
@@ -100,26 +169,21 @@ fn facts(paging: &Paging, rows: Option<&Pointer>, answer: &str) -> std::result::
             facts.from = token(found);
         }
         if let Some(found) = below(paging.while_.as_ref())? {
-            facts.more = match found {
-                "true" => Some(true),
-                "false" => Some(false),
-                _ => None,
-            };
+            facts.more = boolean(found);
         }
     }
     Ok(facts)
 }
 
-fn elements(list: &str) -> std::result::Result<(usize, Option<&str>), Malformed> {
+fn last_of(list: &str) -> std::result::Result<Option<&str>, Malformed> {
     let mut scanner = Scanner::new(list);
-    let (mut count, mut last, mut first) = (0, None, true);
+    let (mut last, mut first) = (None, true);
     if scanner.enter(b'[')? {
         while scanner.element(&mut first)? {
             last = Some(scanner.value()?);
-            count += 1;
         }
     }
-    Ok((count, last))
+    Ok(last)
 }
 
 /// A token as it is sent: a string's characters or a number's digits.

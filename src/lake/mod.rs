@@ -24,6 +24,7 @@ use futures::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::error::{Error, Result};
 use crate::schema::Table;
@@ -49,6 +50,8 @@ pub(crate) struct Lake {
     shown: String,
     /// The folder, when the destination is a disk.
     folder: Option<PathBuf>,
+    /// What must have ended before the destination is left: reading, and taking uploads back.
+    tasks: TaskTracker,
 }
 
 impl Lake {
@@ -92,7 +95,13 @@ impl Lake {
         std::fs::create_dir_all(path).map_err(unusable)?;
         let folder = path.canonicalize().map_err(unusable)?;
         let store = LocalFileSystem::new_with_prefix(&folder).map_err(|e| storage(&e, shown))?.with_fsync(true);
-        Ok(Lake { store: Arc::new(store), root: Path::default(), shown: shown.to_string(), folder: Some(folder) })
+        Ok(Lake {
+            store: Arc::new(store),
+            root: Path::default(),
+            shown: shown.to_string(),
+            folder: Some(folder),
+            tasks: TaskTracker::new(),
+        })
     }
 
     fn url(dest: &str) -> Result<Lake> {
@@ -110,13 +119,30 @@ impl Lake {
             Error::usage(format!("the destination {dest} cannot be opened: {e}"))
                 .hint("a destination is a folder, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix")
         })?;
-        Ok(Lake { store: Arc::from(store), root, shown: dest.to_string(), folder: None })
+        Ok(Lake { store: Arc::from(store), root, shown: dest.to_string(), folder: None, tasks: TaskTracker::new() })
     }
 
     /// A lake at the root of a store.
     #[cfg(test)]
     pub(crate) fn of(store: Arc<dyn ObjectStore>) -> Lake {
-        Lake { store, root: Path::default(), shown: "memory".to_string(), folder: None }
+        Lake { store, root: Path::default(), shown: "memory".to_string(), folder: None, tasks: TaskTracker::new() }
+    }
+
+    /// A task that writes; it is stopped when the handle is dropped.
+    pub(crate) fn spawn<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> AbortOnDropHandle<T> {
+        AbortOnDropHandle::new(self.tasks.spawn(task))
+    }
+
+    /// Waits until nothing is being written or taken back any more, but not for ever.
+    pub(crate) async fn at_rest(&self) {
+        const LONGEST: std::time::Duration = std::time::Duration::from_secs(10);
+        self.tasks.close();
+        if tokio::time::timeout(LONGEST, self.tasks.wait()).await.is_err() {
+            tracing::warn!("unfinished uploads were not taken back in time");
+        }
     }
 
     pub(crate) fn shown(&self) -> &str {

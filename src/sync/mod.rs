@@ -22,7 +22,6 @@ use chrono::{DateTime, NaiveDate, Utc};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 
 use crate::error::{Error, Kind, Result};
 use crate::lake::{Lake, State, StateFile};
@@ -197,7 +196,7 @@ async fn sync(run: &Arc<Run>, table: &Arc<Table>) -> Result<()> {
     let windows = plan::windows(slices, table.policy, settled, run.now, run.wish);
     let newest = windows.last().copied();
     // Each in a task of its own, so that the others go on while one is committed.
-    let read = |window| AbortOnDropHandle::new(tokio::spawn(read::window(Arc::clone(run), tables.clone(), window)));
+    let read = |window| run.lake.spawn(read::window(Arc::clone(run), tables.clone(), window));
     let (mut windows, mut reads) = (windows.into_iter(), VecDeque::new());
     // The first window is read alone: it tells how large the pages are.
     let mut width = 1;

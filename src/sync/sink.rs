@@ -8,8 +8,6 @@ use arrow_array::types::TimestampMicrosecondType;
 use arrow_array::{Array, RecordBatch};
 use chrono::NaiveDate;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use tokio::runtime::Handle;
-use tokio::task::block_in_place;
 
 use crate::decode::{Bound, Decoder, Misfit};
 use crate::error::{Error, Result};
@@ -17,6 +15,8 @@ use crate::lake::{Lake, Parents, Slice, Written};
 use crate::plan::{Window, day};
 use crate::schema::{Policy, Table};
 
+/// Rows decoded before they are handed on, so that batches are worth their overhead.
+const BATCH: usize = 8_192;
 /// Slices of one window that are being finished at the same time.
 const COMMITS: usize = 8;
 /// Rows that the slices of one window may hold before they are written on, in bytes.
@@ -59,20 +59,25 @@ impl Sink {
 
     /// Takes one answer's rows. Full batches are written on while the answer is being decoded.
     pub(super) async fn page(&mut self, text: &str, bound: &Bound<'_>) -> Result<usize> {
-        let Sink { decoder, cut, .. } = self;
-        let runtime = Handle::current();
-        let rows = block_in_place(|| decoder.page(text, bound, &mut |batch| runtime.block_on(cut.take(batch))))?;
+        let waiting = self.decoder.len();
+        let mut walk = self.decoder.walk(text, bound)?;
+        let mut taken = 0;
+        while self.decoder.more(&mut walk, BATCH)? {
+            taken += self.decoder.len();
+            self.cut.take(self.decoder.take()?).await?;
+        }
+        let rows = taken + self.decoder.len() - waiting;
         self.rows_read += rows as u64;
         Ok(rows)
     }
 
     /// Takes one file's records; gives their number and the lines that are none.
     pub(super) async fn lines(&mut self, text: &str, bound: &Bound<'_>) -> Result<(usize, Vec<Error>)> {
-        let Sink { decoder, cut, .. } = self;
-        let runtime = Handle::current();
-        let lines = block_in_place(|| decoder.lines(text, bound, &mut |batch| runtime.block_on(cut.take(batch))));
-        let (rows, errors) = lines?;
+        let (rows, errors) = self.decoder.lines(text, bound);
         self.rows_read += rows as u64;
+        if self.decoder.len() >= BATCH {
+            self.cut.take(self.decoder.take()?).await?;
+        }
         Ok((rows, errors))
     }
 
