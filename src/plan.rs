@@ -82,7 +82,7 @@ pub(crate) fn advance(settled: Option<DateTime<Utc>>, window: Window, policy: Po
         _ => midnight(window.end),
     };
     match settled {
-        None => Some(end),
+        None => (end > window.start).then_some(end),
         Some(settled) if window.start <= settled => Some(settled.max(end)),
         gap => gap,
     }

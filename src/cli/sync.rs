@@ -152,7 +152,7 @@ pub(crate) async fn perform(plan: Plan, now: DateTime<Utc>) -> Result<RunReport>
     let lake = Arc::new(Lake::open(&plan.dest)?);
     let state_file = StateFile::open(&lake, plan.state.as_deref())?;
     // Read first: a state that is refused must be found before anything is touched.
-    state_file.load().await?;
+    state_file.load().await?.check_clock(now)?;
     let stop = CancellationToken::new();
     let lease = Lease::wait(&lake, &run_id, &stop, plan.lock_wait).await?;
     let state = state_file.load().await?;

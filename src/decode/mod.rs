@@ -47,9 +47,17 @@ pub(crate) struct Decoder {
     columns: Vec<Column>,
     synced_at: i64,
     rows: usize,
+    /// About how many bytes they hold.
+    weight: usize,
     misfits: BTreeMap<String, Misfit>,
     scratch: String,
 }
+
+/// Broken lines of a file that are told one by one.
+const TOLD: usize = 10;
+
+/// What the rows of one answer may come to, in bytes: what encloses a record is copied to it.
+const UNFOLDED: usize = 512 << 20;
 
 /// The values bound into a request, by name.
 pub(crate) type Bound<'a> = dyn Fn(&str) -> Option<String> + Sync + 'a;
@@ -63,6 +71,7 @@ impl Decoder {
             columns: table.columns.iter().map(|c| Column::new(c.kind)).collect(),
             synced_at,
             rows: 0,
+            weight: 0,
             misfits: BTreeMap::new(),
             scratch: String::new(),
             table,
@@ -74,13 +83,18 @@ impl Decoder {
         self.rows
     }
 
+    /// Whether the rows so far are worth being taken.
+    fn is_full(&self, most: usize) -> bool {
+        self.rows >= most || self.weight > UNFOLDED / 16
+    }
+
     pub(crate) fn misfits(&self) -> &BTreeMap<String, Misfit> {
         &self.misfits
     }
 
     /// The rows so far, as a batch.
     pub(crate) fn take(&mut self) -> Result<RecordBatch> {
-        self.rows = 0;
+        (self.rows, self.weight) = (0, 0);
         let arrays = self.columns.iter_mut().map(Column::finish).collect();
         RecordBatch::try_new(self.schema.clone(), arrays)
             .map_err(|e| Error::contract(format!("rows of unequal length: {e}")))
@@ -100,15 +114,22 @@ impl Decoder {
     pub(crate) fn lines(&mut self, text: &str, bound: &Bound<'_>) -> (usize, Vec<Error>) {
         let before = self.rows;
         let (mut start, mut errors) = (0, Vec::new());
-        let (mut line, mut counted) = (1, 0);
+        let (mut line, mut counted, mut broken) = (1, 0, 0);
         while let Some((begun, error)) = self.records(&text[start..], bound) {
             let begun = start + begun;
             line += text[counted..begun].matches('\n').count();
             counted = begun;
-            errors.push(error.at(format!("line {line}")));
+            broken += 1;
+            if broken <= TOLD {
+                errors.push(error.at(format!("line {line}")));
+            }
             // On with the line after the one on which the broken record began: it may
             // have taken half of the next one with it.
             start = text[begun..].find('\n').map_or(text.len(), |i| begun + i + 1);
+        }
+        if broken > TOLD {
+            let more = broken - TOLD;
+            errors.push(unexpected(format!("{more} more lines that are no records")));
         }
         (self.rows - before, errors)
     }
@@ -200,7 +221,11 @@ impl Decoder {
             }
         }
         self.rows += 1;
-        Ok(())
+        self.weight += row.values.iter().flatten().map(|v| v.len()).sum::<usize>() + self.scratch.len();
+        match self.weight > UNFOLDED {
+            true => Err(unexpected(format!("its rows come to more than {} MiB", UNFOLDED >> 20))),
+            false => Ok(()),
+        }
     }
 
     /// Puts `_extra` together: what no column covers, and what did not fit.

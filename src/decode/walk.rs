@@ -124,7 +124,7 @@ impl Decoder {
 
     fn go_on(&mut self, levels: &[Node], walk: &mut Walk<'_>, most: usize) -> Result<bool> {
         let inner = levels.get(1..).unwrap_or_default();
-        while !walk.over && self.len() < most {
+        while !walk.over && !self.is_full(most) {
             if !walk.scanner.element(&mut walk.first).map_err(malformed)? {
                 walk.end()?;
                 break;

@@ -161,8 +161,18 @@ async fn write(
 ) -> object_store::Result<UpdateVersion> {
     let note = Note { holder: holder.to_string(), until: Utc::now() + lifetime };
     let text = serde_json::to_vec(&note).unwrap_or_default();
-    let put = lake.store.put_opts(path, PutPayload::from(text), PutOptions::from(mode)).await?;
-    Ok(UpdateVersion { e_tag: put.e_tag, version: put.version })
+    let refused = match lake.store.put_opts(path, PutPayload::from(text.clone()), PutOptions::from(mode)).await {
+        Ok(put) => return Ok(UpdateVersion { e_tag: put.e_tag, version: put.version }),
+        Err(e @ (object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. })) => e,
+        Err(e) => return Err(e),
+    };
+    // An answer may be lost on its way: asked again, the store refuses what it has already done.
+    let Ok(found) = lake.store.get(path).await else { return Err(refused) };
+    let version = UpdateVersion { e_tag: found.meta.e_tag.clone(), version: found.meta.version.clone() };
+    match found.bytes().await {
+        Ok(there) if there == text => Ok(version),
+        _ => Err(refused),
+    }
 }
 
 /// Renews until the run is over or the lease is lost; gives the version that was written last.

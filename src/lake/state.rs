@@ -49,6 +49,16 @@ impl State {
         self.tables.get(table).map(|t| t.settled)
     }
 
+    /// Refuses a state from the future: a table that is settled later than now would not be read until then.
+    pub(crate) fn check_clock(&self, now: DateTime<Utc>) -> Result<()> {
+        let Some((name, table)) = self.tables.iter().find(|(_, t)| t.settled > now + chrono::Duration::days(1)) else {
+            return Ok(());
+        };
+        let settled = table.settled.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+        Err(Error::integrity(format!("the state says that {name} is settled up to {settled}, which is not yet"))
+            .hint(format!("set this machine's clock right; if a wrong clock wrote the state, `openai-elt state reset {name}` reads the table again")))
+    }
+
     pub(crate) fn settle(&mut self, table: &str, settled: DateTime<Utc>) {
         let max_event_time = self.tables.get(table).and_then(|t| t.max_event_time);
         self.tables.insert(table.to_string(), TableState { settled, max_event_time });
