@@ -117,6 +117,8 @@ pub(crate) fn day(micros: Option<i64>) -> NaiveDate {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::schema::Format;
 
@@ -194,5 +196,76 @@ mod tests {
     fn days_of_a_window() {
         let window = Window { start: at("2026-11-19T10:00:00Z"), end: at("2026-11-21T00:00:00Z") };
         assert_eq!(window.days().map(|d| d.to_string()).collect::<Vec<_>>(), ["2026-11-19", "2026-11-20"]);
+    }
+
+    const DAYS: i64 = 86_400;
+
+    fn policies() -> impl Strategy<Value = Policy> {
+        prop_oneof![Just(Policy::Merge), Just(Policy::Replace)]
+    }
+
+    /// Seconds before the moment of the run.
+    fn ago(most: i64) -> impl Strategy<Value = DateTime<Utc>> {
+        (0..most).prop_map(|seconds| at(NOW) - Duration::seconds(seconds))
+    }
+
+    proptest! {
+        /// Whatever is asked for, it is asked for once, in order, and no piece of it is left out.
+        #[test]
+        fn windows_cover_what_is_asked_for(
+            policy in policies(),
+            (window, lookback, history) in (1_i64..40, 0..10 * DAYS, 0..800 * DAYS),
+            settled in prop::option::of(ago(1_000 * DAYS)),
+            since in prop::option::of(ago(1_000 * DAYS)),
+            until in prop::option::of(ago(1_000 * DAYS)),
+            full_refresh in any::<bool>(),
+        ) {
+            let slices = Slices { history, ..slices(window * DAYS, lookback) };
+            let wish = Wish { since, until, full_refresh };
+            let got = windows(&slices, policy, settled, at(NOW), wish);
+            let start = match (since, settled.filter(|_| !full_refresh)) {
+                (Some(since), _) => since,
+                (None, Some(settled)) => settled - Duration::seconds(lookback),
+                (None, None) => midnight(at(NOW) - Duration::seconds(history)),
+            };
+            let end = until.unwrap_or(at(NOW));
+            let (Some(first), Some(last)) = (got.first(), got.last()) else {
+                prop_assert!(start >= end, "nothing is asked for between {start} and {end}");
+                return Ok(());
+            };
+            prop_assert!(first.start <= start && start - first.start < Duration::days(1));
+            prop_assert!(last.end >= end && last.end <= at(NOW) && last.end - end < Duration::days(1));
+            prop_assert!(got.windows(2).all(|pair| pair[0].end == pair[1].start));
+            for piece in &got {
+                prop_assert!(piece.start < piece.end && piece.end - piece.start <= Duration::days(window));
+                let whole = |moment| midnight(moment) == moment || moment == at(NOW);
+                prop_assert!(policy == Policy::Merge || (whole(piece.start) && whole(piece.end)));
+            }
+        }
+
+        /// A file that failed holds the cursor; nothing moves it back; and without either it ends at now.
+        #[test]
+        fn the_cursor_goes_forward_and_never_past_a_hold(
+            policy in policies(),
+            (window, lookback) in (1_i64..40, 0..10 * DAYS),
+            settled in prop::option::of(ago(300 * DAYS)),
+            holds in prop::collection::vec(prop::option::weighted(0.2, ago(300 * DAYS)), 60),
+        ) {
+            let all = windows(&slices(window * DAYS, lookback), policy, settled, at(NOW), Wish::default());
+            let (mut cursor, mut held): (_, Option<DateTime<Utc>>) = (settled, None);
+            for (window, hold) in all.iter().zip(holds.iter().chain(std::iter::repeat(&None))) {
+                // What failed lies in the window that it was listed in, and was not settled before.
+                let hold = hold.map(|h| h.clamp(window.start, window.end - Duration::microseconds(1)));
+                let hold = hold.filter(|hold| settled.is_none_or(|settled| *hold >= settled));
+                let settles = hold.map_or(*window, |hold| Window { end: hold, ..*window });
+                let next = advance(cursor, settles, policy);
+                prop_assert!(next >= cursor, "{cursor:?} to {next:?}");
+                held = held.into_iter().chain(hold).min();
+                prop_assert!(held.is_none_or(|held| next <= Some(held) || next == settled), "{next:?} past {held:?}");
+                cursor = next;
+            }
+            let end = if policy == Policy::Merge { at(NOW) } else { midnight(at(NOW)) };
+            prop_assert!(held.is_some() || cursor == Some(end) || (cursor == settled && settled > Some(end)), "{cursor:?}");
+        }
     }
 }

@@ -197,8 +197,14 @@ fn token(value: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::sync::LazyLock;
+
     use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::fetch::Call;
+    use crate::schema::{Catalog, Table};
 
     fn paging(from: Option<&str>, last: Option<&str>, while_: Option<&str>) -> Paging {
         let pointer = |p: Option<&str>| p.map(|p| Pointer::parse(p).unwrap());
@@ -253,33 +259,111 @@ mod tests {
         assert!(chain.next(&paging, None, &page("a")).unwrap_err().to_string().contains("circles"));
     }
 
+    /// A list cut into pages, as an API serves it to a table's requests.
+    #[derive(Debug)]
+    struct Served {
+        /// Records on each page.
+        sizes: Vec<usize>,
+        /// Pages that do not name the next one, where the last record does.
+        silent: Vec<bool>,
+        /// Whether a page beyond the last record is promised.
+        beyond: bool,
+    }
+
+    impl Served {
+        /// The page that a request asks for, and the numbers of its records.
+        fn answer(&self, table: &Table, token: Option<&str>) -> (String, Vec<usize>) {
+            let paging = table.paging.as_ref().unwrap();
+            let total: usize = self.sizes.iter().sum();
+            let start = token.map_or(0, |t| t.trim_start_matches(|c: char| !c.is_ascii_digit()).parse().unwrap());
+            let cut = self.sizes.iter().scan(0, |sum, size| {
+                *sum += size;
+                Some(*sum)
+            });
+            let end = cut.filter(|end| *end > start).min().unwrap_or(total);
+            let numbers: Vec<usize> = (start..end).collect();
+            let records = numbers.iter().map(|n| json!({"id": format!("r{}", n + 1), "version": n + 1}));
+            let mut answer = json!({});
+            let mut set = |at: &Pointer, value: Value| {
+                let (last, path) = at.0.split_last().unwrap();
+                let place = path.iter().fold(&mut answer, |place, name| &mut place[name]);
+                place[last] = value;
+            };
+            set(&table.request.rows[0], records.collect());
+            let promised = self.beyond && (paging.empty_ends || paging.until_empty);
+            let more = end < total || (promised && start < end);
+            if let Some(at) = &paging.from {
+                let silent = paging.last.is_some() && self.silent[numbers.len() % self.silent.len()];
+                let number = paging.last.as_ref().is_some_and(|last| last.0 == ["version"]);
+                set(
+                    at,
+                    if silent || !more {
+                        Value::Null
+                    } else if number {
+                        end.into()
+                    } else {
+                        format!("t{end}").into()
+                    },
+                );
+            }
+            if let Some(at) = paging.while_.as_ref().filter(|_| !(paging.until_empty && self.beyond)) {
+                set(at, more.into());
+            }
+            (answer.to_string(), numbers)
+        }
+    }
+
+    /// What the request sends for the page, in its query or its body; once.
+    fn sent(call: &Call, name: &str) -> Option<String> {
+        let of_body = call.body.as_ref().and_then(|body| body.get(name)).map(|v| v.as_str().unwrap().to_string());
+        let of_query: Vec<&String> = call.query.iter().filter(|(n, _)| n == name).map(|(_, value)| value).collect();
+        assert!(of_query.len() + usize::from(of_body.is_some()) <= 1, "{call:?}");
+        of_body.or_else(|| of_query.first().map(|v| v.to_string()))
+    }
+
+    /// One table for each form: `after` by last id, by the last item, by `next`, by a version and by a time;
+    /// `page`; `cursor` in the query and in a body; with `until_empty` and `empty_ends`.
+    const FORMS: [&str; 8] = [
+        "users",
+        "external_keys",
+        "costs",
+        "codex_usage",
+        "user_role_assignments",
+        "chatgpt_users",
+        "chatgpt_skills",
+        "chatgpt_canvas_versions",
+    ];
+
     proptest! {
-        /// Whatever way a list is cut into pages, each record comes once.
+        /// Whatever way a list is cut into pages, and however the API pages, each record comes once.
         #[test]
         fn any_paging_yields_each_record_once(
+            table in prop::sample::select(&FORMS[..]),
             sizes in prop::collection::vec(1_usize..5, 0..12),
-            null_last_ids in prop::collection::vec(any::<bool>(), 12),
+            silent in prop::collection::vec(any::<bool>(), 4),
+            beyond in any::<bool>(),
         ) {
-            let total: usize = sizes.iter().sum();
-            let paging = paging(Some("/last_id"), Some("/id"), Some("/has_more"));
-            let rows = Pointer::parse("/data").unwrap();
-            let (mut chain, mut got, mut page) = (Chain::default(), Vec::new(), 0);
-            let mut start = 0;
+            static CATALOG: LazyLock<Catalog> = LazyLock::new(|| Catalog::load(None).unwrap());
+            let table = CATALOG.get(table).unwrap();
+            let (paging, served) = (table.paging.as_ref().unwrap(), Served { sizes, silent, beyond });
+            let first = Call::new(table, |_| Some("x"), None, 0, &[]).unwrap();
+            let (mut chain, mut call, mut got) = (Chain::default(), first.clone(), Vec::new());
             loop {
-                let size = sizes.get(page).copied().unwrap_or(0);
-                let ids: Vec<usize> = (start..start + size).collect();
-                let data: Vec<String> = ids.iter().map(|i| format!("{{\"id\":\"r{i}\"}}")).collect();
-                let last = match (ids.last(), null_last_ids[page.min(11)]) {
-                    (Some(last), false) => format!("\"r{last}\""),
-                    _ => "null".to_string(),
-                };
-                got.extend(ids);
-                let answer = format!("{{\"data\":[{}],\"last_id\":{last},\"has_more\":{}}}", data.join(","), start + size < total);
-                let Some(token) = chain.next(&paging, Some(&rows), &answer).unwrap() else { break };
-                start = token[1..].parse::<usize>().unwrap() + 1;
-                page += 1;
+                let (answer, numbers) = served.answer(table, sent(&call, &paging.send).as_deref());
+                got.extend(numbers);
+                let Some(token) = chain.next(paging, table.request.rows.first(), &answer).unwrap() else { break };
+                call = first.page(&paging.send, &token);
             }
-            prop_assert_eq!(got, (0..total).collect::<Vec<_>>());
+            prop_assert_eq!(got, (0..served.sizes.iter().sum()).collect::<Vec<usize>>());
+        }
+
+        #[test]
+        fn any_answer_ends_without_panic(answers in prop::collection::vec(r#"[\[\]{}":,0-9a-z_ ]{0,40}"#, 0..5)) {
+            let paging = paging(Some("/last_id"), Some("/id"), Some("/has_more"));
+            let (mut chain, rows) = (Chain::default(), Pointer::parse("/data").unwrap());
+            for answer in answers {
+                let _ = chain.next(&paging, Some(&rows), &answer);
+            }
         }
     }
 }

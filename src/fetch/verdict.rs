@@ -74,6 +74,8 @@ fn go_duration(text: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn ask(status: u16, headers: &[(&'static str, &'static str)]) -> Verdict {
@@ -109,6 +111,30 @@ mod tests {
         ];
         for (status, headers, expected) in cases {
             assert_eq!(ask(status, headers), expected, "{status} {headers:?}");
+        }
+    }
+
+    proptest! {
+        /// Whatever stands in the headers; and a pause is never told where none can be read.
+        #[test]
+        fn any_header_ends_without_panic(
+            status in any::<u16>(),
+            after in "[-+0-9.eEinfaNhms:, SatGMT]{0,30}",
+            reset in "[0-9.hms]{0,20}|\\PC{0,10}",
+        ) {
+            let now = DateTime::UNIX_EPOCH;
+            let headers = [("retry-after", after.as_str()), ("x-ratelimit-reset-requests", reset.as_str())];
+            let told = verdict(status, |name| headers.iter().find(|(n, _)| *n == name).map(|(_, v)| *v), now);
+            prop_assert_eq!(status / 100 == 2, told == Verdict::Done);
+        }
+
+        /// A duration in Go's spelling is read as it was written.
+        #[test]
+        fn durations_are_read_as_they_were_written(millis in 0_u64..400_000_000) {
+            let (hours, minutes) = (millis / 3_600_000, millis / 60_000 % 60);
+            let text = format!("{hours}h{minutes}m{}.{:03}s", millis / 1_000 % 60, millis % 1_000);
+            let read = go_duration(&text).map(|d| d.as_secs_f64());
+            prop_assert!(read.is_some_and(|s| (s - millis as f64 / 1_000.0).abs() < 1e-6), "{text}: {read:?}");
         }
     }
 }

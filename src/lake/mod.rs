@@ -8,6 +8,8 @@ mod blob;
 mod fate;
 mod keys;
 mod lease;
+#[cfg(test)]
+mod model;
 mod read;
 mod slice;
 mod state;
