@@ -11,8 +11,10 @@ PYTHON ?= python3
 DENY_VERSION := 0.20.2
 PYTEST ?= -n auto
 CRASH_STRIDE ?= 5
+FUZZ_SECONDS ?= 20
+FUZZ_TARGETS ?=
 
-.PHONY: help build demo test test-rust test-outside conformance check fmt clippy deny advisories docs docs-check clean
+.PHONY: help build demo test test-rust test-outside fuzz conformance check fmt clippy deny advisories docs docs-check clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +33,9 @@ test-rust: ## Run the Rust tests only (CRASH_STRIDE=1 crashes at every operation
 test-outside: build $(VENV)/ready ## Run the outside tests only (PYTEST="-k name" chooses)
 	OPENAI_ELT_BIN=$(BINARY) $(VENV)/bin/pytest $(PYTEST)
 
+fuzz: ## Attack what comes from outside, FUZZ_SECONDS=20 for each target (FUZZ_TARGETS="paging refusal" chooses)
+	FUZZ_SECONDS=$(FUZZ_SECONDS) fuzz/run $(FUZZ_TARGETS)
+
 conformance: $(VENV)/ready ## Compare schemas/ with the official SDK, and with OPENAPI="one.json two.json"
 	PYTHONPATH=tests $(VENV)/bin/python -m conformance $(OPENAPI)
 
@@ -38,6 +43,7 @@ check: fmt clippy deny docs-check ## Check format, lints, licences of dependenci
 
 fmt:
 	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 
 clippy:
 	cargo clippy --locked --all-targets -- -D warnings
