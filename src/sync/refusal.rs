@@ -47,7 +47,7 @@ pub(crate) fn instead(
 /// What the message allows: a moment, a number of days, or else the next of the
 /// steps that organizations are known to be given.
 fn not_before(text: &str, window: Window, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    let named = moments(text).into_iter().next().or_else(|| days(text).map(|d| now - Duration::days(d)));
+    let named = moments(text).into_iter().next().or_else(|| now.checked_sub_signed(Duration::try_days(days(text)?)?));
     if let Some(named) = named.filter(|n| *n > window.start) {
         return Some(ceiling(named));
     }
@@ -90,6 +90,8 @@ fn has_word(text: &str, word: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn at(text: &str) -> DateTime<Utc> {
@@ -118,9 +120,28 @@ mod tests {
             ask("reporting_lookback_exceeded", "at most 90 days", &[]),
             Some(Instead::NotBefore(at("2026-08-24T00:00:00Z")))
         );
+        let never = "at most 9223372036854775807 days";
+        assert_eq!(ask("reporting_lookback_exceeded", never, &[]), ask("reporting_lookback_exceeded", "too far", &[]));
         assert_eq!(
             ask("reporting_lookback_exceeded", "too far back", &[]),
             Some(Instead::NotBefore(at("2025-11-22T00:00:00Z")))
         );
+    }
+
+    proptest! {
+        /// The words are the API's: whatever they are, what is asked instead is less.
+        #[test]
+        fn any_refusal_asks_for_less(
+            text in r"(at most |group_by |user_id |before |api_key_id |[0-9]{1,20} days|[0-9]{10} |[0-9]{4}-[0-9]{2}-[0-9]{2} |\PC){0,6}",
+            exceeded in any::<bool>(),
+        ) {
+            let start = at("2025-11-21T00:00:00Z");
+            match ask(if exceeded { "reporting_lookback_exceeded" } else { "" }, &text, &["api_source"]) {
+                Some(Instead::NotBefore(moment)) => prop_assert!(moment > start),
+                Some(Instead::WithoutBefore(value, moment)) => prop_assert!(moment > start && value != "api_source"),
+                Some(Instead::Without(value)) => prop_assert!(value != "api_source"),
+                None => {}
+            }
+        }
     }
 }
