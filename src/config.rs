@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use chrono::Datelike;
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
@@ -336,12 +337,25 @@ impl Selection {
 
 /// A moment: a date (midnight UTC) or RFC 3339.
 pub(crate) fn moment(flag: &str, text: &str) -> Result<chrono::DateTime<chrono::Utc>> {
-    if let Ok(date) = text.parse::<chrono::NaiveDate>() {
-        return Ok(date.and_time(chrono::NaiveTime::MIN).and_utc());
-    }
-    let time = chrono::DateTime::parse_from_rfc3339(text);
-    time.map(|t| t.to_utc()).map_err(|_| {
+    let date = text.parse::<chrono::NaiveDate>().map(|date| date.and_time(chrono::NaiveTime::MIN).and_utc());
+    let time = date.or_else(|_| chrono::DateTime::parse_from_rfc3339(text).map(|t| t.to_utc()));
+    // The years of other moments lead out of the calendar, or are typing errors.
+    time.ok().filter(|time| (1970..2300).contains(&time.year())).ok_or_else(|| {
         Error::usage(format!("{flag} {text} is not a moment"))
             .hint("such as 2026-01-01 or 2026-01-01T12:00:00Z, in UTC")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_of_no_calendar_are_refused() {
+        assert!(moment("--since", "2026-01-01").is_ok() && moment("--since", "2026-01-01T12:00:00+02:00").is_ok());
+        for text in ["+262142-12-31", "-262143-01-01", "0001-01-01", "9999-12-31T23:59:59Z", "tomorrow"] {
+            let error = moment("--until", text).unwrap_err().to_string();
+            assert!(error.contains("is not a moment"), "{error}");
+        }
+    }
 }
