@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Kind, Result};
 use crate::lake::{Lake, State, StateFile};
-use crate::plan::{self, Window, Wish};
+use crate::plan::{self, Wish};
 use crate::report::{Track, counted};
 use crate::schema::{Catalog, Surface, Table};
 pub(crate) use refusal::{Instead, instead};
@@ -199,16 +199,18 @@ async fn sync(run: &Arc<Run>, table: &Arc<Table>) -> Result<()> {
     let read = |window| run.lake.spawn(read::window(Arc::clone(run), tables.clone(), window));
     let (mut windows, mut reads) = (windows.into_iter(), VecDeque::new());
     // The first window is read alone: it tells how large the pages are.
-    let mut width = 1;
+    let (mut width, mut held) = (1, false);
     loop {
         reads.extend(windows.by_ref().take(width - reads.len().min(width)).map(read));
         let Some(read) = reads.pop_front() else { break };
         let pieces = read.await.map_err(|_| Error::new(Kind::Interrupted, "interrupted"))??;
         width = WINDOWS;
         for (window, drained) in pieces {
-            let settles = drained.hold.map_or(window, |hold| Window { end: window.end.min(hold), ..window });
+            let settles = plan::settles(window, drained.hold, &mut held);
             commit(run, drained, &tables, &existing).await?;
-            checkpoint(run, &tables, |settled| plan::advance(settled, settles, table.policy)).await?;
+            if let Some(settles) = settles {
+                checkpoint(run, &tables, |settled| plan::advance(settled, settles, table.policy)).await?;
+            }
         }
     }
     for (table, existing) in tables.iter().zip(&existing) {
