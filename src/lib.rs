@@ -10,12 +10,14 @@ mod decode;
 mod error;
 mod fetch;
 mod lake;
+mod money;
 mod plan;
 mod report;
 mod schema;
 mod secret;
 mod simulator;
 mod sync;
+mod totals;
 #[doc(hidden)]
 pub mod workbench;
 

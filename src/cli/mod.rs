@@ -7,6 +7,7 @@ mod reports;
 pub(crate) mod state;
 pub(crate) mod sync;
 pub(crate) mod tables;
+pub(crate) mod totals;
 pub(crate) mod verify;
 
 use std::path::PathBuf;
@@ -55,7 +56,7 @@ pub(crate) enum Command {
     Tables(Tables),
     /// Show or change how far each table is settled
     State(State),
-    /// Read back what was written and compare it with the run reports
+    /// Read back what was written and compare it with the run reports, or see whether the money adds up
     Verify(Verify),
     /// Write a commented openai-elt.toml to start from
     Init(Init),
@@ -221,6 +222,14 @@ pub(crate) struct Verify {
     /// Destination to read back
     #[arg(long, value_name = "DEST")]
     pub(crate) dest: Option<String>,
+
+    /// Instead: grouped costs must add up to ungrouped ones, usage and costs must cover the same days
+    #[arg(long)]
+    pub(crate) totals: bool,
+
+    /// Difference to accept on a day, in units of each currency
+    #[arg(long, value_name = "AMOUNT", default_value = "0.01", requires = "totals")]
+    pub(crate) tolerance: String,
 
     /// How to print the result
     #[arg(long, value_enum, default_value_t = Format::Text)]

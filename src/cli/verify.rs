@@ -46,6 +46,9 @@ struct Outcome {
 pub(crate) async fn command(args: &super::Verify) -> Result<Exit> {
     let (catalog, file) = catalog(&args.common)?;
     let lake = Lake::existing(&destination(args.dest.as_ref(), &file)?)?;
+    if args.totals {
+        return super::totals::command(args, &lake, &catalog).await;
+    }
     let mut word = word(&lake).await?;
     let mut outcome = Outcome::default();
     let differ = |path: String, what: &str| Difference { path, what: what.to_string() };

@@ -9,6 +9,7 @@ mod fate;
 mod keys;
 mod lease;
 mod read;
+mod scan;
 mod slice;
 mod state;
 mod trouble;
