@@ -4,6 +4,7 @@
 //! nothing even then. No float comes near an amount.
 
 use crate::decode;
+use crate::error::{Error, Result};
 
 /// Units in one of a currency.
 pub(crate) const ONE: i128 = 1_000_000_000_000_000_000;
@@ -17,6 +18,15 @@ pub(crate) fn exact(units: i128) -> String {
     }
     let places = format!("{rest:018}");
     format!("{sign}{whole}.{}", places.trim_end_matches('0'))
+}
+
+/// Adds to a sum; an error where 38 digits are too few, which no true amount needs.
+pub(crate) fn add(sum: &mut i128, units: i128) -> Result<()> {
+    *sum = sum.checked_add(units).ok_or_else(|| {
+        Error::integrity("the amounts add up to more than 38 digits can hold")
+            .hint("an amount in the lake is wrong: look for the largest one, and read its day again")
+    })?;
+    Ok(())
 }
 
 /// Reads what somebody typed, such as `0.01`; none when it is no number or needs more than 18 decimals.

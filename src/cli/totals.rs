@@ -78,10 +78,7 @@ fn add(ledger: &mut Ledger, batch: &RecordBatch) -> Result<()> {
         let of = day(starts.is_valid(row).then(|| starts.value(row)));
         let currency = currencies.is_valid(row).then(|| currencies.value(row).to_string());
         let amount = if amounts.is_valid(row) { amounts.value(row) } else { 0 };
-        let sum = ledger.amounts.entry((of, currency)).or_default();
-        *sum = sum.checked_add(amount).ok_or_else(|| {
-            Error::integrity(format!("the amounts of {of} do not fit 38 digits: no organization spends that"))
-        })?;
+        money::add(ledger.amounts.entry((of, currency)).or_default(), amount)?;
     }
     ledger.read = ledger.read.max(newest(batch.column(3)));
     Ok(())
