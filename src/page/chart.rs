@@ -19,12 +19,13 @@ pub(super) struct Label {
     pub(super) long: String,
     pub(super) short: String,
     pub(super) is_shown: bool,
+    /// Cut short by the period, or not over when its table was read.
+    pub(super) is_partial: bool,
 }
 
 pub(super) struct Columns<'a> {
-    pub(super) id: &'static str,
-    /// Tells charts of several currencies apart.
-    pub(super) suffix: &'a str,
+    /// Once in a page.
+    pub(super) id: &'a str,
     pub(super) title: &'a str,
     pub(super) about: &'a str,
     pub(super) column_word: &'static str,
@@ -33,8 +34,6 @@ pub(super) struct Columns<'a> {
     pub(super) series: Vec<Series>,
     /// The last series is what is left over.
     pub(super) has_rest: bool,
-    /// Columns from this one on were not over when they were read.
-    pub(super) partial_from: usize,
     /// A number as a person reads it, on an axis, and for machines.
     pub(super) shown: &'a dyn Fn(i128) -> String,
     pub(super) tick: &'a dyn Fn(i128) -> String,
@@ -46,10 +45,12 @@ pub(super) struct Columns<'a> {
 /// Units of the drawing: a column is 10 wide, the plot 1000 high.
 const WIDTH: usize = 10;
 const HEIGHT: f64 = 1000.0;
+/// Columns that have room for their numbers.
+const SPOKEN: usize = 14;
 
 impl Columns<'_> {
     pub(super) fn write(&self, html: &mut Html) {
-        html.raw("<figure class=\"chart\"").attribute("id", format_args!("{}{}", self.id, self.suffix));
+        html.raw("<figure class=\"chart\"").attribute("id", self.id);
         html.raw("><figcaption>").text(self.title).raw("</figcaption>");
         self.legend(html);
         let top = self.ticks().last().copied().unwrap_or(1);
@@ -60,6 +61,7 @@ impl Columns<'_> {
         }
         html.raw("</div>");
         self.svg(html, top);
+        self.values(html, top);
         self.axis(html);
         html.raw("</div>");
         self.table(html);
@@ -80,30 +82,29 @@ impl Columns<'_> {
         if self.series.len() < 2 {
             return;
         }
-        html.raw("<ul class=\"legend\">");
+        html.raw("<ul class=\"legend\"><li>From the bottom:</li>");
         for (place, series) in self.series.iter().enumerate() {
             html.raw("<li><i class=\"").raw(self.class(place)).raw("\"></i>").name(&series.name);
-            html.raw(" <b>").text((self.shown)(series.values.iter().sum())).raw("</b></li>");
+            html.raw(" <b>").text((self.tick)(series.values.iter().sum())).raw("</b></li>");
         }
         html.raw("</ul>");
     }
 
     fn class(&self, place: usize) -> &'static str {
-        const CLASSES: [&str; 5] = ["s1", "s2", "s3", "s4", "s5"];
         match self.has_rest && place + 1 == self.series.len() {
             true => "rest",
-            false => CLASSES[place % CLASSES.len()],
+            false => class(place),
         }
     }
 
     fn svg(&self, html: &mut Html, top: i128) {
-        let (id, suffix, width) = (self.id, self.suffix, self.labels.len() * WIDTH);
+        let (id, width) = (self.id, self.labels.len() * WIDTH);
         html.raw("<svg role=\"img\" preserveAspectRatio=\"none\"");
         html.attribute("viewBox", format_args!("0 0 {width} {HEIGHT}"));
-        html.attribute("aria-labelledby", format_args!("{id}{suffix}-t {id}{suffix}-d"));
+        html.attribute("aria-labelledby", format_args!("{id}-t {id}-d"));
         html.attribute("data-top", (self.exact)(top)).raw("><title");
-        html.attribute("id", format_args!("{id}{suffix}-t")).raw(">").text(self.title).raw("</title><desc");
-        html.attribute("id", format_args!("{id}{suffix}-d")).raw(">").text(self.about).raw("</desc>");
+        html.attribute("id", format_args!("{id}-t")).raw(">").text(self.title).raw("</title><desc");
+        html.attribute("id", format_args!("{id}-d")).raw(">").text(self.about).raw("</desc>");
         for tick in self.ticks() {
             let y = HEIGHT - percent(tick, top) * HEIGHT / 100.0;
             html.raw("<line x1=\"0\"").attribute("x2", width).attribute("y1", format_args!("{y:.1}"));
@@ -116,7 +117,7 @@ impl Columns<'_> {
     }
 
     fn column(&self, html: &mut Html, column: usize, top: i128) {
-        html.raw(if column >= self.partial_from { "<g class=\"partial\"><title>" } else { "<g><title>" });
+        html.raw(if self.labels[column].is_partial { "<g class=\"partial\"><title>" } else { "<g><title>" });
         html.text(&self.labels[column].long).raw(": ").text((self.shown)(self.total(column)));
         for series in self.series.iter().filter(|_| self.series.len() > 1).rev() {
             html.raw("\n").text(&series.name).raw(" ").text((self.shown)(series.values[column]));
@@ -142,11 +143,31 @@ impl Columns<'_> {
         html.raw("</g>");
     }
 
+    /// Few columns of one series say their number themselves.
+    fn values(&self, html: &mut Html, top: i128) {
+        if self.series.len() != 1 || self.labels.len() > SPOKEN {
+            return;
+        }
+        html.raw("<div class=\"over\" aria-hidden=\"true\">");
+        for column in 0..self.labels.len() {
+            let (left, value) = (self.middle(column), self.total(column));
+            html.raw(if column % 2 == 1 { "<span class=\"minor\"" } else { "<span" });
+            html.attribute("style", format_args!("left:{left:.2}%;bottom:{:.2}%", percent(value.max(0), top)));
+            html.raw(">").text((self.tick)(value)).raw("</span>");
+        }
+        html.raw("</div>");
+    }
+
+    /// Where a column stands, in percent of the width.
+    fn middle(&self, column: usize) -> f64 {
+        (column as f64 + 0.5) * 100.0 / self.labels.len() as f64
+    }
+
     fn axis(&self, html: &mut Html) {
         html.raw("<div class=\"x\" aria-hidden=\"true\">");
         let shown = self.labels.iter().enumerate().filter(|(_, label)| label.is_shown);
         for (turn, (column, label)) in shown.enumerate() {
-            let left = (column as f64 + 0.5) * 100.0 / self.labels.len() as f64;
+            let left = self.middle(column);
             // Every second one gives way on a phone.
             html.raw(if turn % 2 == 1 { "<span class=\"minor\"" } else { "<span" });
             html.attribute("style", format_args!("left:{left:.2}%")).raw(">").text(&label.short).raw("</span>");
@@ -167,7 +188,7 @@ impl Columns<'_> {
         html.raw("</tr></thead><tbody>");
         for (column, label) in self.labels.iter().enumerate() {
             html.raw("<tr><th scope=\"row\">").text(&label.long);
-            html.raw(if column >= self.partial_from { " (not over)</th>" } else { "</th>" });
+            html.raw(if label.is_partial { " (in part)</th>" } else { "</th>" });
             let values = self.series.iter().map(|s| s.values[column]);
             for value in values.chain((self.series.len() > 1).then(|| self.total(column))) {
                 html.raw("<td class=\"n\">").data((self.exact)(value), (self.shown)(value)).raw("</td>");
@@ -178,10 +199,16 @@ impl Columns<'_> {
     }
 }
 
+/// The colour of a series by its place; grey for those behind the fifth.
+pub(super) fn class(place: usize) -> &'static str {
+    ["s1", "s2", "s3", "s4", "s5"].get(place).copied().unwrap_or("rest")
+}
+
 /// A bar whose length is a part of the largest.
-pub(super) fn bar(html: &mut Html, value: i128, largest: i128) {
+pub(super) fn bar(html: &mut Html, value: i128, largest: i128, class: &'static str) {
     html.raw("<svg class=\"bar\" aria-hidden=\"true\" viewBox=\"0 0 100 10\" preserveAspectRatio=\"none\">");
-    html.raw("<rect class=\"track\" width=\"100\" height=\"10\"/><rect class=\"s1\" height=\"10\"");
+    html.raw("<rect class=\"track\" width=\"100\" height=\"10\"/><rect height=\"10\"");
+    html.attribute("class", class);
     html.attribute("width", format_args!("{:.2}", percent(value.max(0), largest))).raw("/></svg>");
 }
 

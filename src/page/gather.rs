@@ -83,15 +83,17 @@ impl Reader<'_> {
             return Ok(());
         }
         let table = self.catalog.get(name).ok_or_else(|| self.catalog.unknown(name))?;
-        self.lake.scan(table, columns, self.days, each).await.map(|_| ())
+        let versions = table.position(&From::Current).map(|_| "_current");
+        let columns: Vec<&str> = columns.iter().copied().chain(versions).collect();
+        self.lake.scan(table, &columns, self.days, each).await.map(|_| ())
     }
 
     async fn names(&self, money: &Money) -> Result<Names> {
         let (mut projects, mut keys, mut users) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for spend in money.currencies.values() {
             projects.extend(spend.projects.keys().cloned());
-            keys.extend(largest(&spend.keys, SHOWN).0.iter().map(|(id, _)| (*id).to_string()));
-            users.extend(largest(&spend.users, SHOWN).0.iter().map(|(id, _)| (*id).to_string()));
+            keys.extend(largest(&spend.keys, SHOWN).first.iter().map(|(id, _)| (*id).to_string()));
+            users.extend(largest(&spend.users, SHOWN).first.iter().map(|(id, _)| (*id).to_string()));
         }
         let mut names = Names::default();
         self.read("project_api_keys", &names::KEY_COLUMNS, |batch| names.add_keys(batch, &keys)).await?;

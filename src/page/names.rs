@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use arrow_array::cast::AsArray;
 use arrow_array::{Array, RecordBatch};
 
 use super::columns::{flags, text, texts};
@@ -42,10 +43,17 @@ pub(super) struct Names {
     pub(super) keys: BTreeMap<String, Key>,
 }
 
+/// Rows to look at: with history, a table keeps the versions that were before the current one.
+fn current(batch: &RecordBatch) -> impl Iterator<Item = usize> {
+    let versions = batch.column_by_name("_current").map(|column| column.as_boolean());
+    let is_past = move |row: &usize| versions.is_some_and(|current| current.is_valid(*row) && !current.value(*row));
+    (0..batch.num_rows()).filter(move |row| !is_past(row))
+}
+
 impl Names {
     pub(super) fn add_projects(&mut self, batch: &RecordBatch, wanted: &BTreeSet<String>) -> Result<()> {
         let [id, name, status] = [0, 1, 2].map(|column| texts(batch, column));
-        for row in (0..batch.num_rows()).filter(|row| wanted.contains(text(id, *row))) {
+        for row in current(batch).filter(|row| wanted.contains(text(id, *row))) {
             let project = Project { name: text(name, row).to_string(), is_archived: text(status, row) == "archived" };
             self.projects.insert(text(id, row).to_string(), project);
         }
@@ -55,7 +63,7 @@ impl Names {
     pub(super) fn add_users(&mut self, batch: &RecordBatch, wanted: &BTreeSet<String>) -> Result<()> {
         let [id, name, email] = [0, 1, 2].map(|column| texts(batch, column));
         let gone = flags(batch, 3);
-        for row in (0..batch.num_rows()).filter(|row| wanted.contains(text(id, *row))) {
+        for row in current(batch).filter(|row| wanted.contains(text(id, *row))) {
             let is_gone = gone.is_valid(row) && gone.value(row);
             let user = User { name: text(name, row).to_string(), email: text(email, row).to_string(), is_gone };
             self.users.insert(text(id, row).to_string(), user);
@@ -66,7 +74,7 @@ impl Names {
     pub(super) fn add_keys(&mut self, batch: &RecordBatch, wanted: &BTreeSet<String>) -> Result<()> {
         let [id, name, redacted, project, user, service] = [0, 1, 2, 3, 4, 5].map(|column| texts(batch, column));
         let gone = flags(batch, 6);
-        for row in (0..batch.num_rows()).filter(|row| wanted.contains(text(id, *row))) {
+        for row in current(batch).filter(|row| wanted.contains(text(id, *row))) {
             let owners = [text(user, row), text(service, row)];
             let key = Key {
                 name: text(name, row).to_string(),

@@ -60,7 +60,7 @@ pub(super) fn short(number: i128) -> String {
         1_000_000_000..=999_999_999_999 => (1_000_000_000, "B"),
         _ => (1_000_000_000_000, "T"),
     };
-    let tenths = number * 10 / unit;
+    let tenths = (number * 10 + number.signum() * unit / 2) / unit;
     match tenths.abs() {
         0..=999 if tenths % 10 != 0 => format!("{}.{}{suffix}", tenths / 10, (tenths % 10).abs()),
         _ => format!("{}{suffix}", whole(tenths / 10)),
@@ -133,7 +133,8 @@ mod tests {
         for (number, text) in [
             (9_999, "9,999"),
             (12_500, "12.5K"),
-            (905_123_456, "905.1M"),
+            (905_523_456, "906M"),
+            (-12_460, "-12.5K"),
             (100_000_000, "100M"),
             (1_200_000_000, "1.2B"),
         ] {

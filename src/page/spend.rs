@@ -83,12 +83,24 @@ impl Spend {
     }
 }
 
-/// The largest, largest first; then how many others there are, and their sum. Nobody's part is never among the first.
-pub(super) fn largest(sums: &Sums, most: usize) -> (Vec<(&str, i128)>, usize, i128) {
-    let mut sorted: Vec<(&str, i128)> = sums.iter().map(|(id, sum)| (id.as_str(), *sum)).collect();
-    sorted.sort_by(|a, b| (a.0.is_empty(), b.1, a.0).cmp(&(b.0.is_empty(), a.1, b.0)));
-    let rest = sorted.split_off(sorted.len().min(most));
-    (sorted, rest.len(), rest.iter().map(|(_, sum)| sum).sum())
+/// The largest sums, and what is left over.
+#[derive(Debug, PartialEq)]
+pub(super) struct Top<'s> {
+    /// Largest first.
+    pub(super) first: Vec<(&'s str, i128)>,
+    /// How many others there are, and their sum.
+    pub(super) others: usize,
+    pub(super) rest: i128,
+    /// What the source attributes to nobody, however much it is.
+    pub(super) nobody: Option<i128>,
+}
+
+pub(super) fn largest(sums: &Sums, most: usize) -> Top<'_> {
+    let named = sums.iter().filter(|(id, _)| !id.is_empty());
+    let mut first: Vec<(&str, i128)> = named.map(|(id, sum)| (id.as_str(), *sum)).collect();
+    first.sort_by(|a, b| (b.1, a.0).cmp(&(a.1, b.0)));
+    let rest = first.split_off(first.len().min(most));
+    Top { first, others: rest.len(), rest: rest.iter().map(|(_, sum)| sum).sum(), nobody: sums.get("").copied() }
 }
 
 /// Adds without making a `String` for an id that is known: there are as many calls as rows.
@@ -111,10 +123,11 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_come_first_and_nobody_last() {
+    fn the_largest_come_first_and_nobody_apart() {
         let all = sums(&[("a", 1), ("b", 5), ("", 9), ("c", 5)]);
-        assert_eq!(largest(&all, 2), (vec![("b", 5), ("c", 5)], 2, 10));
-        assert_eq!(largest(&all, 9), (vec![("b", 5), ("c", 5), ("a", 1), ("", 9)], 0, 0));
+        let top = |most| largest(&all, most);
+        assert_eq!(top(2), Top { first: vec![("b", 5), ("c", 5)], others: 1, rest: 1, nobody: Some(9) });
+        assert_eq!(top(9), Top { first: vec![("b", 5), ("c", 5), ("a", 1)], others: 0, rest: 0, nobody: Some(9) });
     }
 
     #[test]

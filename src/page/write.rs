@@ -1,6 +1,6 @@
 //! The page around its sections: head, tiles, and what a section says when it has nothing to show.
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 
 use super::chart::Label;
 use super::html::Html;
@@ -96,24 +96,15 @@ pub(super) fn nothing(html: &mut Html, what: &'static str) {
     html.raw("<p class=\"empty\">").raw(what).raw("</p>");
 }
 
-/// The labels of a chart's columns.
-pub(super) fn labels(step: Step, columns: &[NaiveDate]) -> Vec<Label> {
+/// The labels of a chart's columns. `read`: when their table was last read.
+pub(super) fn labels(step: Step, columns: &[NaiveDate], period: Period, read: Option<DateTime<Utc>>) -> Vec<Label> {
     let shown = step.labelled(columns);
+    let known = read.map_or(period.until, |read| read.date_naive()).min(period.until);
     let label = |(place, start): (usize, &NaiveDate)| Label {
         long: step.long(*start),
         short: step.short(*start),
         is_shown: shown.contains(&place),
+        is_partial: *start < period.from || step.end(*start) > known,
     };
     columns.iter().enumerate().map(label).collect()
-}
-
-/// The first column that was not over when its table was last read, or that the period cuts short.
-pub(super) fn partial_from(
-    step: Step,
-    columns: &[NaiveDate],
-    period: Period,
-    read: Option<chrono::DateTime<chrono::Utc>>,
-) -> usize {
-    let known = read.map_or(period.until, |read| read.date_naive()).min(period.until);
-    columns.iter().position(|start| step.end(*start) > known).unwrap_or(columns.len())
 }

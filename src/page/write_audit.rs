@@ -5,15 +5,14 @@ use super::html::Html;
 use super::write::{nothing, open, present};
 use super::{Page, number};
 
+/// Types of a group that are told at once.
+const TOLD: usize = 5;
+
 pub(super) fn tile(html: &mut Html, page: &Page) {
     if page.audit.events == 0 {
         return;
     }
-    let failed = page.audit.count(Group::FailedSignIns);
-    let note = format!(
-        "{} failed to sign in",
-        if failed == 0 { "nobody".to_string() } else { format!("{failed} times, somebody") }
-    );
+    let note = format!("{} failed sign-ins", number::whole(i128::from(page.audit.count(Group::FailedSignIns))));
     let sensitive: u64 = page.audit.groups.keys().map(|group| page.audit.count(*group)).sum();
     super::write::tile(html, "Sensitive events", sensitive, &number::whole(i128::from(sensitive)), &note);
 }
@@ -39,12 +38,28 @@ fn groups(html: &mut Html, page: &Page) {
         html.data(count, number::whole(i128::from(count))).raw("</td><td class=\"kinds\">");
         let mut kinds: Vec<_> = kinds.iter().collect();
         kinds.sort_by_key(|(kind, count)| (std::cmp::Reverse(**count), *kind));
-        for (kind, count) in kinds {
-            html.raw("<span><code>").text(kind).raw("</code> ").text(number::whole(i128::from(*count))).raw("</span> ");
+        let (first, more) = kinds.split_at(kinds.len().min(TOLD));
+        types(html, first);
+        if !more.is_empty() {
+            html.raw("<details><summary>").text(more.len()).raw(if more.len() == 1 {
+                " more type"
+            } else {
+                " more types"
+            });
+            html.raw("</summary>");
+            types(html, more);
+            html.raw("</details>");
         }
         html.raw("</td></tr>");
     }
     html.raw("</tbody></table></div>");
+}
+
+fn types(html: &mut Html, kinds: &[(&String, &u64)]) {
+    for (kind, count) in kinds {
+        html.raw("<span><code>").text(kind).raw("</code> ").data(count, number::whole(i128::from(**count)));
+        html.raw("</span> ");
+    }
 }
 
 fn newest(html: &mut Html, page: &Page) {

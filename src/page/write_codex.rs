@@ -6,13 +6,15 @@ use super::chart::{Columns, Series};
 use super::codex::{Reviews, Week};
 use super::html::Html;
 use super::period::Step;
-use super::write::{labels, nothing, open, partial_from, present};
+use super::write::{labels, nothing, open, present};
 use super::{Page, number};
 
 pub(super) fn tile(html: &mut Html, page: &Page) {
     let columns = page.period.columns(Step::Week);
-    let partial = partial_from(Step::Week, &columns, page.period, page.codex.read);
-    let Some((start, week)) = columns[..partial].last().and_then(|s| Some((s, page.codex.weeks.get(s)?))) else {
+    let labels = labels(Step::Week, &columns, page.period, page.codex.read);
+    let mut whole = columns.iter().zip(labels).filter(|(_, label)| !label.is_partial);
+    let Some((start, week)) = whole.next_back().and_then(|(start, _)| Some((start, page.codex.weeks.get(start)?)))
+    else {
         return;
     };
     let note = format!("{}, {} turns", Step::Week.long(*start), number::short(week.turns));
@@ -55,14 +57,12 @@ fn usage(
     let of = |start: &NaiveDate| page.codex.weeks.get(start).map(&value).unwrap_or_default();
     let chart = Columns {
         id,
-        suffix: "",
         title,
         about,
         column_word: "week",
-        labels: labels(Step::Week, columns),
+        labels: labels(Step::Week, columns, page.period, page.codex.read),
         series: vec![Series { name: title.to_string(), values: columns.iter().map(of).collect() }],
         has_rest: false,
-        partial_from: partial_from(Step::Week, columns, page.period, page.codex.read),
         shown: &number::whole,
         tick: &number::short,
         exact: &|number| number.to_string(),

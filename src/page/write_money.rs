@@ -1,9 +1,9 @@
 //! The sections about money and tokens. Currencies are never added up: each has charts of its own.
 
-use super::chart::{Columns, Series, bar};
+use super::chart::{Columns, Series, bar, class};
 use super::html::Html;
 use super::spend::{Spend, Sums, largest};
-use super::write::{labels, nothing, open, partial_from, present, tile};
+use super::write::{labels, nothing, open, present, tile};
 use super::{Page, number};
 use crate::money::{ONE, exact};
 
@@ -37,56 +37,66 @@ pub(super) fn section(html: &mut Html, page: &Page) {
     if present(html, page, &["costs"]) && page.money.currencies.is_empty() {
         nothing(html, "Nothing was spent in these days.");
     }
-    let several = page.money.currencies.len() > 1;
-    for (currency, spend) in &page.money.currencies {
-        if several {
-            html.raw("<h3>").text(if currency.is_empty() { "no currency told" } else { currency }).raw("</h3>");
-        }
-        by_time(html, page, spend, currency, several);
+    for (place, (currency, spend)) in page.money.currencies.iter().enumerate() {
+        headed(html, page, currency);
+        by_time(html, page, spend, currency, &once("spend-by-time", place));
         html.raw("<div class=\"pair\">");
-        let projects = |html: &mut Html, id: &str| project(html, page, id);
-        bars(html, "By project", "project", "projects", (&spend.projects, currency), &projects);
-        let models = |html: &mut Html, id: &str| {
-            html.name(if id.is_empty() { "No line item told" } else { id });
-        };
+        let projects = Bars { title: "By project", noun: "project", nobody: "No project", coloured: STACKED };
+        projects.write(html, &spend.projects, currency, |html, id| project(html, page, id));
         html.raw("<div>");
-        bars(html, "By model or service", "model", "models", (&spend.models(), currency), &models);
+        let models = Bars { title: "By model or service", noun: "model", nobody: "No line item", coloured: 0 };
+        models.write(html, &spend.models(), currency, |html, model| {
+            html.name(model);
+        });
         items(html, spend, currency);
         html.raw("</div></div>");
     }
     html.raw("</section>");
 }
 
-fn by_time(html: &mut Html, page: &Page, spend: &Spend, currency: &str, several: bool) {
+/// An id that stays the only one of its name: what is told of each further currency has a number.
+pub(super) fn once(id: &str, place: usize) -> String {
+    if place == 0 { id.to_string() } else { format!("{id}-{place}") }
+}
+
+/// The currency above what is told of it, where there are several.
+pub(super) fn headed(html: &mut Html, page: &Page, currency: &str) {
+    if page.money.currencies.len() > 1 {
+        let name = if currency.is_empty() { "no currency told".to_string() } else { currency.to_uppercase() };
+        html.raw("<h3>").text(name).raw("</h3>");
+    }
+}
+
+fn by_time(html: &mut Html, page: &Page, spend: &Spend, currency: &str, id: &str) {
     let step = page.period.step();
     let columns = page.period.columns(step);
-    let (first, others, rest) = largest(&spend.projects, STACKED);
-    let mut series: Vec<Series> =
-        first.iter().map(|(id, _)| Series { name: project_name(page, id), values: vec![0; columns.len()] }).collect();
-    if others > 0 {
-        let name = format!("{others} other{}", if others == 1 { "" } else { "s" });
-        series.push(Series { name, values: vec![0; columns.len()] });
+    let top = largest(&spend.projects, STACKED);
+    let empty = |name: String| Series { name, values: vec![0; columns.len()] };
+    let mut series: Vec<Series> = top.first.iter().map(|(id, _)| empty(project_name(page, id))).collect();
+    let others = top.others + usize::from(top.nobody.is_some());
+    match (top.others, others) {
+        (_, 0) => {}
+        (0, _) => series.push(empty("No project".to_string())),
+        (_, 1) => series.push(empty("1 other".to_string())),
+        _ => series.push(empty(format!("{others} others"))),
     }
     for (day, sums) in &spend.days {
         let Ok(column) = columns.binary_search(&step.start(*day)) else { continue };
         for (id, amount) in sums {
-            let place = first.iter().position(|(known, _)| known == id).unwrap_or(first.len());
+            let place = top.first.iter().position(|(known, _)| known == id).unwrap_or(top.first.len());
             series[place].values[column] += amount;
         }
     }
-    debug_assert_eq!(rest, spend.total - first.iter().map(|(_, sum)| sum).sum::<i128>());
     let title = format!("Spend by {}, stacked by project", step.word());
     let about = format!("{title}. The largest project lies at the bottom, in the order of the legend.");
     let chart = Columns {
-        id: "spend-by-time",
-        suffix: if several { currency } else { "" },
+        id,
         title: &title,
         about: &about,
         column_word: step.word(),
-        labels: labels(step, &columns),
+        labels: labels(step, &columns, page.period, page.money.read),
         series,
         has_rest: others > 0,
-        partial_from: partial_from(step, &columns, page.period, page.money.read),
         shown: &|units| number::amount(units, currency),
         tick: &|units| number::tick(units, currency),
         exact: &exact,
@@ -112,48 +122,56 @@ fn project(html: &mut Html, page: &Page, id: &str) {
 }
 
 /// A list of bars: the table is the chart.
-fn bars(
-    html: &mut Html,
+struct Bars {
     title: &'static str,
-    id: &'static str,
     noun: &'static str,
-    (sums, currency): (&Sums, &str),
-    name: &dyn Fn(&mut Html, &str),
-) {
-    let (first, others, rest) = largest(sums, LISTED);
-    let total: i128 = sums.values().sum();
-    let longest = first.iter().map(|(_, sum)| *sum).chain([rest]).max().unwrap_or(0);
-    html.raw("<div class=\"list\"><h3>")
-        .raw(title)
-        .raw("</h3><table class=\"bars\"")
-        .attribute("id", format_args!("by-{id}"));
-    html.raw("><thead class=\"quiet\"><tr><th scope=\"col\">")
-        .raw(id)
-        .raw("</th><th scope=\"col\" class=\"n\">spend</th>");
-    html.raw("<th scope=\"col\" class=\"n\">share</th></tr></thead><tbody>");
-    let row = |html: &mut Html, amount: i128, name: &dyn Fn(&mut Html)| {
-        html.raw("<tr><th scope=\"row\">");
-        name(html);
-        bar(html, amount, longest);
+    nobody: &'static str,
+    /// Rows that have the colour of their series in the chart above.
+    coloured: usize,
+}
+
+impl Bars {
+    fn write(&self, html: &mut Html, sums: &Sums, currency: &str, name: impl Fn(&mut Html, &str)) {
+        let top = largest(sums, LISTED);
+        let total: i128 = sums.values().sum();
+        let all = top.first.iter().map(|(_, sum)| *sum).chain([top.rest]).chain(top.nobody);
+        let longest = all.max().unwrap_or(0);
+        html.raw("<div class=\"list\"><h3>").raw(self.title).raw("</h3><table class=\"bars\"><thead><tr>");
+        html.raw("<th scope=\"col\">").raw(self.noun).raw("</th><th scope=\"col\" class=\"n\">spend</th>");
+        html.raw("<th scope=\"col\" class=\"n\">share</th></tr></thead><tbody>");
+        for (place, (id, amount)) in top.first.iter().enumerate() {
+            html.raw("<tr><th scope=\"row\">");
+            name(html, id);
+            let colour = if self.coloured == 0 { class(0) } else { class(place.min(self.coloured)) };
+            bar(html, *amount, longest, colour);
+            self.numbers(html, *amount, total, currency);
+        }
+        if top.others > 0 {
+            html.raw("<tr><th scope=\"row\">").text(top.others).raw(" other ").raw(self.noun);
+            html.raw(if top.others == 1 { "" } else { "s" });
+            bar(html, top.rest, longest, "rest");
+            self.numbers(html, top.rest, total, currency);
+        }
+        if let Some(amount) = top.nobody {
+            html.raw("<tr><th scope=\"row\">").raw(self.nobody);
+            bar(html, amount, longest, "rest");
+            self.numbers(html, amount, total, currency);
+        }
+        html.raw("</tbody></table></div>");
+    }
+
+    fn numbers(&self, html: &mut Html, amount: i128, total: i128, currency: &str) {
         html.raw("</th><td class=\"n\">").data(exact(amount), number::amount(amount, currency));
         html.raw("</td><td class=\"n share\">").text(number::share(amount, total)).raw("</td></tr>");
-    };
-    for (of, amount) in first {
-        row(html, amount, &|html| name(html, of));
     }
-    if others > 0 {
-        row(html, rest, &|html| {
-            html.text(others).raw(" other ").raw(if others == 1 { noun.trim_end_matches('s') } else { noun });
-        });
-    }
-    html.raw("</tbody></table></div>");
 }
 
 fn items(html: &mut Html, spend: &Spend, currency: &str) {
     html.raw("<details><summary>Every line item</summary><div class=\"wide\"><table class=\"items\"><thead><tr>");
     html.raw("<th scope=\"col\">line item</th><th scope=\"col\" class=\"n\">spend</th></tr></thead><tbody>");
-    for (item, amount) in largest(&spend.items, usize::MAX).0 {
-        html.raw("<tr><th scope=\"row\">").name(if item.is_empty() { "none told" } else { item });
+    let top = largest(&spend.items, usize::MAX);
+    for (item, amount) in top.first.into_iter().chain(top.nobody.map(|amount| ("none told", amount))) {
+        html.raw("<tr><th scope=\"row\">").name(item);
         html.raw("</th><td class=\"n\">").data(exact(amount), number::amount(amount, currency)).raw("</td></tr>");
     }
     html.raw("</tbody></table></div></details>");
@@ -186,14 +204,12 @@ fn tokens_by_time(html: &mut Html, page: &Page) {
     let title = format!("Tokens by {}", step.word());
     let chart = Columns {
         id: "tokens-by-time",
-        suffix: "",
         title: &title,
         about: "Text generation only. From the bottom: input that was not in the cache, input from the cache, output.",
         column_word: step.word(),
-        labels: labels(step, &columns),
+        labels: labels(step, &columns, page.period, page.tokens.read),
         series: series.collect(),
         has_rest: false,
-        partial_from: partial_from(step, &columns, page.period, page.tokens.read),
         shown: &number::whole,
         tick: &number::short,
         exact: &|number| number.to_string(),

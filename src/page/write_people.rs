@@ -1,9 +1,9 @@
 //! The section about keys and people: who spends, under the names that people know.
 
 use super::html::Html;
-use super::spend::{Spend, largest};
+use super::spend::{Spend, Top, largest};
 use super::write::{nothing, open, present};
-use super::write_money::project_name;
+use super::write_money::{headed, once, project_name};
 use super::{Page, number};
 use crate::money::exact;
 
@@ -15,29 +15,32 @@ pub(super) fn section(html: &mut Html, page: &Page) {
     if present(html, page, &["costs"]) && page.money.currencies.is_empty() {
         nothing(html, "Nothing was spent in these days.");
     }
-    let several = page.money.currencies.len() > 1;
-    for (currency, spend) in &page.money.currencies {
-        if several {
-            html.raw("<h3>").text(if currency.is_empty() { "no currency told" } else { currency }).raw("</h3>");
-        }
+    for (place, (currency, spend)) in page.money.currencies.iter().enumerate() {
+        headed(html, page, currency);
         html.raw("<div class=\"pair\">");
-        keys(html, page, spend, currency);
-        users(html, page, spend, currency);
+        let numbers = Numbers { currency, total: spend.total, place };
+        keys(html, page, spend, &numbers);
+        users(html, page, spend, &numbers);
         html.raw("</div>");
     }
     html.raw("</section>");
 }
 
-fn keys(html: &mut Html, page: &Page, spend: &Spend, currency: &str) {
+/// What the numbers of a row are seen against.
+struct Numbers<'a> {
+    currency: &'a str,
+    total: i128,
+    place: usize,
+}
+
+fn keys(html: &mut Html, page: &Page, spend: &Spend, numbers: &Numbers) {
     html.raw("<div class=\"list\"><h3>Top keys</h3>");
     present(html, page, &["project_api_keys"]);
-    start(html, "top-keys", "key");
-    for (id, amount) in largest(&spend.keys, SHOWN).0 {
+    start(html, &once("top-keys", numbers.place), "key");
+    let top = largest(&spend.keys, SHOWN);
+    for (id, amount) in &top.first {
         html.raw("<tr><th scope=\"row\">");
-        match page.names.keys.get(id) {
-            _ if id.is_empty() => {
-                html.raw("No key <small>work in the browser, or older than keys are told</small>");
-            }
+        match page.names.keys.get(*id) {
             None => {
                 html.raw("<code>").text(id).raw("</code>");
             }
@@ -52,21 +55,20 @@ fn keys(html: &mut Html, page: &Page, spend: &Spend, currency: &str) {
                 html.raw("</small>");
             }
         }
-        numbers(html, amount, spend.total, currency, page.tokens.keys.get(id).copied());
+        numbers.write(html, *amount, page.tokens.keys.get(*id).copied());
     }
-    html.raw("</tbody></table></div>");
+    let nobody = ("Without a key", "work in the browser, or too old to be told by key");
+    numbers.left_over(html, &top, "key", nobody, page.tokens.keys.get("").copied());
 }
 
-fn users(html: &mut Html, page: &Page, spend: &Spend, currency: &str) {
+fn users(html: &mut Html, page: &Page, spend: &Spend, numbers: &Numbers) {
     html.raw("<div class=\"list\"><h3>Top people</h3>");
     present(html, page, &["users"]);
-    start(html, "top-users", "person");
-    for (id, amount) in largest(&spend.users, SHOWN).0 {
+    start(html, &once("top-users", numbers.place), "person");
+    let top = largest(&spend.users, SHOWN);
+    for (id, amount) in &top.first {
         html.raw("<tr><th scope=\"row\">");
-        match page.names.users.get(id) {
-            _ if id.is_empty() => {
-                html.raw("Nobody <small>service accounts, or not told</small>");
-            }
+        match page.names.users.get(*id) {
             None => {
                 html.raw("<code>").text(id).raw("</code>");
             }
@@ -76,23 +78,52 @@ fn users(html: &mut Html, page: &Page, spend: &Spend, currency: &str) {
                 html.name(&user.email).raw("</small>");
             }
         }
-        numbers(html, amount, spend.total, currency, page.tokens.users.get(id).copied());
+        numbers.write(html, *amount, page.tokens.users.get(*id).copied());
     }
-    html.raw("</tbody></table></div>");
+    let nobody = ("Nobody", "service accounts, or the API did not say who");
+    numbers.left_over(html, &top, "person", nobody, page.tokens.users.get("").copied());
 }
 
-fn start(html: &mut Html, id: &'static str, who: &'static str) {
+fn start(html: &mut Html, id: &str, who: &'static str) {
     html.raw("<table").attribute("id", id).raw("><thead><tr><th scope=\"col\">").raw(who);
     html.raw("</th><th scope=\"col\" class=\"n\">spend</th><th scope=\"col\" class=\"n share\">share</th>");
     html.raw("<th scope=\"col\" class=\"n\">requests</th></tr></thead><tbody>");
 }
 
-fn numbers(html: &mut Html, amount: i128, total: i128, currency: &str, requests: Option<i128>) {
-    html.raw("</th><td class=\"n\">").data(exact(amount), number::amount(amount, currency));
-    html.raw("</td><td class=\"n share\">").text(number::share(amount, total)).raw("</td><td class=\"n\">");
-    match requests {
-        Some(requests) => html.data(requests, number::short(requests)),
-        None => html.raw("–"),
-    };
-    html.raw("</td></tr>");
+impl Numbers<'_> {
+    /// Ends a row whose head is written.
+    fn write(&self, html: &mut Html, amount: i128, requests: Option<i128>) {
+        html.raw("</th><td class=\"n\">").data(exact(amount), number::amount(amount, self.currency));
+        html.raw("</td><td class=\"n share\">").text(number::share(amount, self.total)).raw("</td><td class=\"n\">");
+        match requests {
+            Some(requests) => html.data(requests, number::short(requests)),
+            None => html.raw("–"),
+        };
+        html.raw("</td></tr>");
+    }
+
+    /// What the list leaves out, so that it adds up to the whole; then the list's end.
+    fn left_over(
+        &self,
+        html: &mut Html,
+        top: &Top,
+        noun: &'static str,
+        (nobody, why): (&'static str, &'static str),
+        requests: Option<i128>,
+    ) {
+        if top.others > 0 {
+            html.raw("<tr><th scope=\"row\">").text(top.others).raw(" more ").raw(match (noun, top.others) {
+                ("person", 1) => "person",
+                ("person", _) => "people",
+                (_, 1) => "key",
+                _ => "keys",
+            });
+            self.write(html, top.rest, None);
+        }
+        if let Some(amount) = top.nobody {
+            html.raw("<tr><th scope=\"row\">").raw(nobody).raw("<small class=\"line\">").raw(why).raw("</small>");
+            self.write(html, amount, requests);
+        }
+        html.raw("</tbody></table></div>");
+    }
 }
