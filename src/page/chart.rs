@@ -51,7 +51,11 @@ const SPOKEN: usize = 14;
 impl Columns<'_> {
     pub(super) fn write(&self, html: &mut Html) {
         html.raw("<figure class=\"chart\"").attribute("id", self.id);
-        html.raw("><figcaption>").text(self.title).raw("</figcaption>");
+        html.raw("><figcaption>").text(self.title);
+        if self.labels.iter().any(|label| label.is_partial) {
+            html.raw(" <small>pale: ").text(self.column_word).raw(" told in part</small>");
+        }
+        html.raw("</figcaption>");
         self.legend(html);
         let top = self.ticks().last().copied().unwrap_or(1);
         html.raw("<div class=\"plot\"><div class=\"y\" aria-hidden=\"true\">");

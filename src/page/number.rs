@@ -60,10 +60,12 @@ pub(super) fn short(number: i128) -> String {
         1_000_000_000..=999_999_999_999 => (1_000_000_000, "B"),
         _ => (1_000_000_000_000, "T"),
     };
-    let tenths = (number * 10 + number.signum() * unit / 2) / unit;
-    match tenths.abs() {
-        0..=999 if tenths % 10 != 0 => format!("{}.{}{suffix}", tenths / 10, (tenths % 10).abs()),
-        _ => format!("{}{suffix}", whole(tenths / 10)),
+    let rounded = |parts: i128| (number * parts + number.signum() * unit / 2) / unit;
+    match rounded(10) {
+        tenths if tenths.abs() < 1_000 && tenths % 10 != 0 => {
+            format!("{}.{}{suffix}", tenths / 10, (tenths % 10).abs())
+        }
+        _ => format!("{}{suffix}", whole(rounded(1))),
     }
 }
 

@@ -72,11 +72,15 @@ fn usage(
 }
 
 fn heads(html: &mut Html, id: &'static str, names: &[&'static str]) {
-    html.raw("<div class=\"wide\"><table").attribute("id", id).raw("><thead><tr><th scope=\"col\">week</th>");
+    html.raw("<div class=\"wide\"><table").attribute("id", id).raw("><thead><tr><th scope=\"col\">week of</th>");
     for name in names {
         html.raw("<th scope=\"col\" class=\"n\">").raw(name).raw("</th>");
     }
     html.raw("</tr></thead><tbody>");
+}
+
+fn week_head(html: &mut Html, start: NaiveDate) {
+    html.raw("<tr><th scope=\"row\" class=\"when\">").text(start.format("%-d %b %Y")).raw("</th>");
 }
 
 fn weeks(html: &mut Html, page: &Page, columns: &[NaiveDate]) {
@@ -85,7 +89,7 @@ fn weeks(html: &mut Html, page: &Page, columns: &[NaiveDate]) {
     for start in columns.iter().rev() {
         let Some(week) = page.codex.weeks.get(start) else { continue };
         let people = week.users.len() as i128;
-        html.raw("<tr><th scope=\"row\">").text(Step::Week.long(*start)).raw("</th>");
+        week_head(html, *start);
         for value in [people, week.threads, week.turns] {
             html.raw("<td class=\"n\">").data(value, number::whole(value)).raw("</td>");
         }
@@ -99,7 +103,7 @@ fn reviews(html: &mut Html, page: &Page, columns: &[NaiveDate]) {
     heads(html, "codex-reviews", &["reviews", "comments", "answered", "thumbs up", "thumbs down"]);
     for start in columns.iter().rev() {
         if let Some(week) = page.codex.reviews.get(start) {
-            html.raw("<tr><th scope=\"row\">").text(Step::Week.long(*start)).raw("</th>");
+            week_head(html, *start);
             review(html, week);
         }
     }

@@ -80,7 +80,7 @@ fn users(html: &mut Html, page: &Page, spend: &Spend, numbers: &Numbers) {
         }
         numbers.write(html, *amount, page.tokens.users.get(*id).copied());
     }
-    let nobody = ("Nobody", "service accounts, or the API did not say who");
+    let nobody = ("Nobody by name", "service accounts, or the API did not say who");
     numbers.left_over(html, &top, "person", nobody, page.tokens.users.get("").copied());
 }
 
