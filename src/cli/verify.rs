@@ -3,6 +3,7 @@
 //! Each object is read whole: its rows are counted, its keys must be unique, its
 //! rows must be of its day; rows, bytes and checksum must be those that the last
 //! run wrote. What a run wrote that was killed is known by its time, and told.
+//! `--totals` asks something else of the lake: see `totals.rs`.
 
 use std::collections::BTreeMap;
 
