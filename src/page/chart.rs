@@ -53,7 +53,7 @@ impl Columns<'_> {
         html.raw("<figure class=\"chart\"").attribute("id", self.id);
         html.raw("><figcaption>").text(self.title);
         if self.labels.iter().any(|label| label.is_partial) {
-            html.raw(" <small>pale: ").text(self.column_word).raw(" told in part</small>");
+            html.raw(" <small>· pale: ").text(self.column_word).raw(" told in part</small>");
         }
         html.raw("</figcaption>");
         self.legend(html);
