@@ -14,7 +14,7 @@ CRASH_STRIDE ?= 5
 FUZZ_SECONDS ?= 20
 FUZZ_TARGETS ?=
 
-.PHONY: help build demo test test-rust test-outside fuzz conformance check fmt clippy deny advisories docs docs-check clean
+.PHONY: help build demo test test-rust test-outside fuzz conformance check fmt clippy deny advisories docs docs-check clean screenshots
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ advisories: | cargo-deny ## Check dependencies against the RustSec advisories (n
 .PHONY: cargo-deny
 cargo-deny:
 	@cargo deny --version >/dev/null 2>&1 || cargo install cargo-deny --locked --version $(DENY_VERSION)
+
+screenshots: build $(VENV)/ready ## Take the pictures of docs/report.md (needs Chromium)
+	OPENAI_ELT_BIN=$(BINARY) SCREENSHOTS=docs/images $(VENV)/bin/pytest tests/test_report.py -k screenshots
 
 docs: build ## Write docs/tables.md from the table files
 	$(BINARY) tables --format markdown > docs/tables.md

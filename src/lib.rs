@@ -10,12 +10,15 @@ mod decode;
 mod error;
 mod fetch;
 mod lake;
+mod money;
+mod page;
 mod plan;
 mod report;
 mod schema;
 mod secret;
 mod simulator;
 mod sync;
+mod totals;
 #[doc(hidden)]
 pub mod workbench;
 
@@ -65,6 +68,7 @@ async fn command(command: Command, now: DateTime<Utc>) -> Result<Exit> {
         Command::Tables(args) => cli::tables::command(&args),
         Command::State(args) => cli::state::command(&args).await,
         Command::Verify(args) => cli::verify::command(&args).await,
+        Command::Report(args) => cli::page::command(&args, now).await,
         Command::Init(args) => cli::init::init(&args),
         Command::Completions(args) => Ok(cli::init::completions(&args)),
         Command::Man => cli::init::man(),

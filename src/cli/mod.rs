@@ -3,10 +3,12 @@
 pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod init;
+pub(crate) mod page;
 mod reports;
 pub(crate) mod state;
 pub(crate) mod sync;
 pub(crate) mod tables;
+pub(crate) mod totals;
 pub(crate) mod verify;
 
 use std::path::PathBuf;
@@ -55,8 +57,10 @@ pub(crate) enum Command {
     Tables(Tables),
     /// Show or change how far each table is settled
     State(State),
-    /// Read back what was written and compare it with the run reports
+    /// Read back what was written and compare it with the run reports, or see whether the money adds up
     Verify(Verify),
+    /// Make one HTML page of spend, usage, Codex, audit log and freshness from the lake
+    Report(Report),
     /// Write a commented openai-elt.toml to start from
     Init(Init),
     /// Print the completions of a shell
@@ -222,9 +226,43 @@ pub(crate) struct Verify {
     #[arg(long, value_name = "DEST")]
     pub(crate) dest: Option<String>,
 
+    /// Instead: grouped costs must add up to ungrouped ones, usage and costs must cover the same days
+    #[arg(long)]
+    pub(crate) totals: bool,
+
+    /// Difference to accept on a day, in units of each currency
+    #[arg(long, value_name = "AMOUNT", default_value = "0.01", requires = "totals")]
+    pub(crate) tolerance: String,
+
     /// How to print the result
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
+
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Report {
+    /// Destination to read
+    #[arg(long, value_name = "DEST")]
+    pub(crate) dest: Option<String>,
+
+    /// Page to write; - is standard output
+    #[arg(long, value_name = "FILE", default_value = "report.html")]
+    pub(crate) out: PathBuf,
+
+    /// First day to tell (UTC) [default: 90 days before the last one]
+    #[arg(long, value_name = "DATE")]
+    pub(crate) since: Option<String>,
+
+    /// Day after the last one to tell (UTC) [default: up to the newest day of the lake]
+    #[arg(long, value_name = "DATE")]
+    pub(crate) until: Option<String>,
+
+    /// State file, when it is not below the destination
+    #[arg(long, value_name = "FILE")]
+    pub(crate) state: Option<String>,
 
     #[command(flatten)]
     pub(crate) common: Common,

@@ -3,6 +3,7 @@
 //! Each object is read whole: its rows are counted, its keys must be unique, its
 //! rows must be of its day; rows, bytes and checksum must be those that the last
 //! run wrote. What a run wrote that was killed is known by its time, and told.
+//! `--totals` asks something else of the lake: see `totals.rs`.
 
 use std::collections::BTreeMap;
 
@@ -46,6 +47,9 @@ struct Outcome {
 pub(crate) async fn command(args: &super::Verify) -> Result<Exit> {
     let (catalog, file) = catalog(&args.common)?;
     let lake = Lake::existing(&destination(args.dest.as_ref(), &file)?)?;
+    if args.totals {
+        return super::totals::command(args, &lake, &catalog).await;
+    }
     let mut word = word(&lake).await?;
     let mut outcome = Outcome::default();
     let differ = |path: String, what: &str| Difference { path, what: what.to_string() };

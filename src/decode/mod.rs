@@ -31,6 +31,7 @@ use column::{Column, Fit};
 use extra::Spare;
 use json::{Kind, Malformed, Scanner};
 use shape::Node;
+pub(crate) use value::decimal_text;
 use walk::{Row, Work};
 
 /// Values that did not fit a column: how many, and the first one's place and reason.

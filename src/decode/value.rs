@@ -55,7 +55,7 @@ pub(crate) fn decimal(value: &str) -> Option<Decimal> {
 }
 
 /// Reads `-12.50e-3` digit by digit; beyond 18 decimals it rounds half to even.
-fn decimal_text(text: &str) -> Option<Decimal> {
+pub(crate) fn decimal_text(text: &str) -> Option<Decimal> {
     let (negative, text) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text),

@@ -11,6 +11,7 @@ mod lease;
 #[cfg(test)]
 mod model;
 mod read;
+mod scan;
 mod slice;
 mod state;
 mod trouble;

@@ -293,10 +293,10 @@ fn text(cell: &Cell) -> String {
     }
 }
 
-/// The results of a whole day in the finest grouping.
-pub(super) fn finest_day(world: &World, report: &Report, midnight: i64) -> Vec<String> {
+/// The results of a whole day, grouped by these.
+pub(super) fn whole_day(world: &World, report: &Report, midnight: i64, grouping: Vec<Dimension>) -> Vec<String> {
     let asked = Asked {
-        grouping: report.finest(world, midnight),
+        grouping,
         filters: Vec::new(),
         width: DAY,
         limit: 1,

@@ -55,7 +55,10 @@ const COMPLETION_COUNTS: &[&str] = &[
 
 const LANGUAGE_MODELS: &[&str] = &["gpt-5.2", "gpt-5-mini", "gpt-4.1", "gpt-4.1-mini", "gpt-realtime"];
 
-static COSTS: Report = Report {
+/// The costs once more, grouped by nothing.
+pub(super) const TOTALS_TABLE: &str = "costs_totals";
+
+pub(super) static COSTS: Report = Report {
     name: "costs",
     tag: "organization.costs.result",
     dimensions: &[Project, User, ApiKey, LineItem, ApiSource],

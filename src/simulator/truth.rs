@@ -9,10 +9,12 @@ use super::audit;
 use super::chatgpt_people;
 use super::codex;
 use super::collection;
+use super::dimension::Dimension;
 use super::logs;
 use super::place::{self, Place};
 use super::query::Query;
 use super::report::{self, Report};
+use super::reports;
 use super::route::{self, Answer, Key, Route};
 use super::world::{DAY, World};
 
@@ -20,7 +22,8 @@ use super::world::{DAY, World};
 pub(super) fn tables() -> Vec<&'static str> {
     let listed = route::all().filter(|route| !matches!(route.answer, Answer::Own(_) | Answer::Retired(_)));
     let listed = listed.map(|route| route.table);
-    listed.chain(codex::TABLES).chain(logs::TABLES).chain([chatgpt_people::VERSIONS_TABLE]).collect()
+    let others = [chatgpt_people::VERSIONS_TABLE, reports::TOTALS_TABLE];
+    listed.chain(codex::TABLES).chain(logs::TABLES).chain(others).collect()
 }
 
 /// All records of a table; nothing if there is no such table.
@@ -38,9 +41,13 @@ pub(super) fn lines(world: &World, table: &str) -> Option<String> {
         });
         return Some(text);
     }
+    if table == reports::TOTALS_TABLE {
+        buckets(world, &reports::COSTS, |_| Vec::new(), &mut text);
+        return Some(text);
+    }
     let route = route::named(table)?;
     match &route.answer {
-        Answer::Report(report) => buckets(world, report, &mut text),
+        Answer::Report(report) => buckets(world, report, |midnight| report.finest(world, midnight), &mut text),
         _ if table == "audit_logs" => {
             for record in audit::everything(world) {
                 line(&mut text, &Place::default(), None, None, &record.to_string());
@@ -106,12 +113,12 @@ fn told(text: &mut String, parent: &str, value: &str, enclosing: Option<&Value>,
     let _ = writeln!(text, ",\"record\":{record}}}");
 }
 
-fn buckets(world: &World, report: &Report, text: &mut String) {
+fn buckets(world: &World, report: &Report, grouping: impl Fn(i64) -> Vec<Dimension>, text: &mut String) {
     let start = world.history_start();
     let mut midnight = report::earliest(world).map_or(start, |earliest| earliest.max(start));
     while midnight <= world.now() {
         let bucket = format!("{{\"object\":\"bucket\",\"start_time\":{midnight},\"end_time\":{}}}", midnight + DAY);
-        for record in report::finest_day(world, report, midnight) {
+        for record in report::whole_day(world, report, midnight, grouping(midnight)) {
             line(text, &Place::default(), None, Some(&bucket), &record);
         }
         midnight += DAY;

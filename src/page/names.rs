@@ -1,0 +1,90 @@
+//! What ids are called. Only ids that the page shows are looked up, so that a list of
+//! names is as long as the page and not as the organization. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, RecordBatch};
+
+use super::columns::{flags, text, texts};
+use crate::error::Result;
+
+pub(super) const PROJECT_COLUMNS: [&str; 3] = ["id", "name", "status"];
+pub(super) const USER_COLUMNS: [&str; 4] = ["id", "name", "email", "_deleted"];
+pub(super) const KEY_COLUMNS: [&str; 7] =
+    ["id", "name", "redacted_value", "project_id", "owner_user_name", "owner_service_account_name", "_deleted"];
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Project {
+    pub(super) name: String,
+    pub(super) is_archived: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct User {
+    pub(super) name: String,
+    pub(super) email: String,
+    pub(super) is_gone: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Key {
+    pub(super) name: String,
+    pub(super) redacted: String,
+    pub(super) project: String,
+    pub(super) owner: String,
+    pub(super) is_gone: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    pub(super) projects: BTreeMap<String, Project>,
+    pub(super) users: BTreeMap<String, User>,
+    pub(super) keys: BTreeMap<String, Key>,
+}
+
+/// Rows to look at: with history, a table keeps the versions that were before the current one.
+fn current(batch: &RecordBatch) -> impl Iterator<Item = usize> {
+    let versions = batch.column_by_name("_current").map(|column| column.as_boolean());
+    let is_past = move |row: &usize| versions.is_some_and(|current| current.is_valid(*row) && !current.value(*row));
+    (0..batch.num_rows()).filter(move |row| !is_past(row))
+}
+
+impl Names {
+    pub(super) fn add_projects(&mut self, batch: &RecordBatch, wanted: &BTreeSet<String>) -> Result<()> {
+        let [id, name, status] = [0, 1, 2].map(|column| texts(batch, column));
+        for row in current(batch).filter(|row| wanted.contains(text(id, *row))) {
+            let project = Project { name: text(name, row).to_string(), is_archived: text(status, row) == "archived" };
+            self.projects.insert(text(id, row).to_string(), project);
+        }
+        Ok(())
+    }
+
+    pub(super) fn add_users(&mut self, batch: &RecordBatch, wanted: &BTreeSet<String>) -> Result<()> {
+        let [id, name, email] = [0, 1, 2].map(|column| texts(batch, column));
+        let gone = flags(batch, 3);
+        for row in current(batch).filter(|row| wanted.contains(text(id, *row))) {
+            let is_gone = gone.is_valid(row) && gone.value(row);
+            let user = User { name: text(name, row).to_string(), email: text(email, row).to_string(), is_gone };
+            self.users.insert(text(id, row).to_string(), user);
+        }
+        Ok(())
+    }
+
+    pub(super) fn add_keys(&mut self, batch: &RecordBatch, wanted: &BTreeSet<String>) -> Result<()> {
+        let [id, name, redacted, project, user, service] = [0, 1, 2, 3, 4, 5].map(|column| texts(batch, column));
+        let gone = flags(batch, 6);
+        for row in current(batch).filter(|row| wanted.contains(text(id, *row))) {
+            let owners = [text(user, row), text(service, row)];
+            let key = Key {
+                name: text(name, row).to_string(),
+                redacted: text(redacted, row).to_string(),
+                project: text(project, row).to_string(),
+                owner: owners.into_iter().find(|name| !name.is_empty()).unwrap_or_default().to_string(),
+                is_gone: gone.is_valid(row) && gone.value(row),
+            };
+            self.keys.insert(text(id, row).to_string(), key);
+        }
+        Ok(())
+    }
+}
