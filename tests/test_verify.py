@@ -6,21 +6,18 @@ One small lake is synced once; each test spoils a copy of it.
 import json
 import re
 import shutil
-import time
 from datetime import datetime, timedelta, timezone
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from conftest import PATIENCE, Simulator, command, contents, objects, settled, spec, start_simulator, start_sync, state, sync
+from conftest import command, contents, objects, settled, spec, start_simulator, state, sync
 from fixtures.sources import Logs, event
+from held import FLAGS, SINCE, TABLES, Held, assert_true
 from reliability import INTEGRITY, PROCESS, record
-from scripted import Answer, Hold, Scripted
+from scripted import Answer
 from truth import bag, lake_rows, true_rows, without
-
-TABLES = ["users", "audit_logs", "costs", "projects", "project_api_keys"]
-FLAGS = ("--tables", ",".join(TABLES))
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +30,7 @@ def company():
 @pytest.fixture(scope="module")
 def original(company, tmp_path_factory):
     dest = tmp_path_factory.mktemp("original") / "lake"
-    sync(dest, company, *FLAGS)
+    sync(dest, company, *FLAGS, *SINCE)
     return dest
 
 
@@ -50,13 +47,6 @@ def verify(lake, *flags, code=0) -> dict:
 def a_day(lake, table: str = "audit_logs"):
     """The object of the table's oldest day, which no later sync writes anew."""
     return objects(lake, table)[0]
-
-
-def assert_true(dest, simulator: Simulator, tables=TABLES) -> None:
-    """The lake's rows are those of the source; what is gone there is a tombstone here."""
-    for table in tables:
-        alive = [row for row in lake_rows(dest, spec(table)) if not row.get("_deleted")]
-        assert bag(without(row, "_synced_at", "_deleted") for row in alive) == bag(true_rows(spec(table), simulator.truth(table))), table
 
 
 # ---- verify ------------------------------------------------------------------------------------------
@@ -189,46 +179,6 @@ def test_a_place_without_a_lake(tmp_path):
     assert "nowhere" in run.err and not (tmp_path / "nowhere").exists()
     (tmp_path / "empty").mkdir()
     assert verify(tmp_path / "empty")["objects"] == 0
-
-
-def until(true) -> None:
-    """Waits for something that another process does."""
-    for _ in range(PATIENCE * 20):
-        if true():
-            return
-        time.sleep(0.05)
-    raise AssertionError("it never came about")
-
-
-def all_but_the_users_are_done(dest) -> bool:
-    """Each table's last window is committed: nothing more will happen until the users come."""
-    path = dest / "_state/state.json"
-    tables = json.loads(path.read_text())["tables"] if path.exists() else {}
-    midnight = f"{datetime.now(timezone.utc):%Y-%m-%dT00:00:00}"
-    last = tables.get("audit_logs", {}).get("settled", "") > midnight and tables.get("costs", {}).get("settled", "") >= midnight
-    return last and tables.keys() >= set(TABLES) - {"users"}
-
-
-class Held:
-    """A sync in its middle: the costs and the log are committed, the users do not come."""
-
-    def __init__(self, company, dest, *flags):
-        self.hold, self.between = Hold(), Scripted(company)
-        self.between.answers["/organization/users"] = [self.hold]
-        self.company, self.dest, self.flags = company, dest, flags
-
-    def __enter__(self):
-        self.between.__enter__()
-        self.process = start_sync(self.dest, self.between, *FLAGS, *self.flags)
-        assert self.hold.arrived.wait(PATIENCE)
-        until(lambda: all_but_the_users_are_done(self.dest))
-        return self
-
-    def __exit__(self, *_):
-        self.process.kill()
-        self.process.communicate()
-        self.hold.released.set()
-        self.between.__exit__()
 
 
 def test_a_lake_after_kill_is_as_its_runs_wrote_it(company, tmp_path):
