@@ -38,7 +38,7 @@ TRAVERSAL = {
     "dots": "../..", "dots and more": "../../../etc/passwd", "one dot": ".", "two dots": "..", "encoded dots": "%2e%2e", "half-encoded": ".%2e/",
     "encoded twice": "%252e%252e%252f", "a slash": "/", "an encoded slash": "%2f", "backslashes": "..\\..\\x", "an address": "http://192.0.2.7/x",
     "a host": "//192.0.2.7/x", "a query": "x?admin=true", "a fragment": "x#y", "NUL": "x\0y", "line breaks": "x\r\nHost: 192.0.2.7\r\n\r\nGET /other",
-    "blanks": " ", "nothing": "", "very long": "x" * 20_000, "a parameter": "x;y=z", "right to left": "x\u202ey", "an emoji": "🦀", "half a pair": "x\ud83ey",
+    "blanks": " ", "nothing": "", "very long": "x" * 20_000, "a parameter": "x;y=z", "right to left": "x\u202ey", "an emoji": "🦀",
 }
 
 
@@ -53,7 +53,7 @@ def test_an_id_of_a_parent_stays_one_segment_of_a_path(dest, name):
     for path in children:
         segment = path.removeprefix("/organization/users/").removesuffix("/roles")
         assert path == f"/organization/users/{segment}/roles" and re.fullmatch(r"[A-Za-z0-9._~%-]+", segment), path[:200]
-        assert urllib.parse.unquote(segment) == (id if name != "half a pair" else "x\ufffdy") and segment not in (".", "..")
+        assert urllib.parse.unquote(segment) == id and segment not in (".", "..")
     expected = {"users", "user_role_assignments", "_state", "_runs"}
     assert {path.name for path in dest.iterdir()} - {"_staging"} <= expected, "the lake has no other place"
     assert {path.name for path in dest.parent.iterdir()} == {"lake", "lake.toml"}
@@ -69,9 +69,8 @@ def test_a_file_of_a_list_stays_one_segment_too(dest, name):
         sync(dest, logs, "--tables", "log_auth", code={0, 2, 3}, retries=0)
         for asked in logs.asked:
             segments = asked.path.split("/")
-            assert len(segments) in (5, 6) and segments[1:3] == ["compliance", "workspaces"] and segments[4] == "logs", asked.path
-            if len(segments) == 6:
-                assert urllib.parse.unquote(segments[5]) == name
+            assert segments[1:3] == ["compliance", "workspaces"] and segments[4] in ("logs", "max_event_time"), asked.path
+            assert len(segments) == 5 or (len(segments) == 6 and urllib.parse.unquote(segments[5]) == name)
         assert logs.store.asked == []
 
 
@@ -81,7 +80,7 @@ def test_a_workspace_of_the_settings_is_one_segment_or_refused(dest, workspace):
         env = {"CHATGPT_BASE_URL": f"http://127.0.0.1:{server.port}/v1", "CHATGPT_COMPLIANCE_KEY": COMPLIANCE_KEY, "CHATGPT_WORKSPACE_IDS": workspace}
         command("sync", "--dest", dest, "--tables", "log_auth", "--config", settings(dest, 0), env=env, code={0, 1, 2, 3})
         for asked in server.asked:
-            assert re.fullmatch(r"/compliance/workspaces/[^/]+/logs", asked.path) and urllib.parse.unquote(asked.path.split("/")[3]) == workspace
+            assert re.fullmatch(r"/compliance/workspaces/[^/]+/(logs|max_event_time)", asked.path) and urllib.parse.unquote(asked.path.split("/")[3]) == workspace
 
 
 TABLE = """
@@ -100,7 +99,7 @@ id = { type = "string", doc = "Id." }
 """
 
 
-@pytest.mark.parametrize("name", ["..", "a.b", "_state", "_runs", "Users", "a b", "ü", "a-b", "1a", "", "a\x1b[2J", "date=2026-01-01", "x" * 300])
+@pytest.mark.parametrize("name", ["..", "a.b", "_state", "_runs", "Users", "a b", "ü", "a-b", "1a", "a\x1b[2J", "date=2026-01-01", "x" * 300])
 def test_a_table_has_a_plain_name_or_is_refused(server, dest, tmp_path, name):
     """A table's name is its folder's name."""
     folder = tmp_path / "schemas/admin"
@@ -111,7 +110,7 @@ def test_a_table_has_a_plain_name_or_is_refused(server, dest, tmp_path, name):
         assert len(name) == 300, "no file system takes this name"
         return
     run = sync(dest, server, "--schemas", tmp_path / "schemas", "--tables", "users", code=1)
-    assert "hint" in run.err and server.asked == [] and not dest.exists()
+    assert "a table's name is lower snake case" in run.err and server.asked == [] and not dest.exists()
     assert_plain(run.err)
     record("a table with a name that would leave its place", "`..`, `_state`, `a.b`, capitals, blanks, escape sequences, as a file of `--schemas`",
            "nothing", "refused before anything is asked; exit 1", "nothing", TRUST)
@@ -122,18 +121,16 @@ def test_a_request_of_a_table_goes_below_the_base_url_or_is_refused(server, dest
     folder = tmp_path / "schemas/admin"
     folder.mkdir(parents=True)
     (folder / "mine.toml").write_text(TABLE.replace("/organization/users", path))
-    sync(dest, server, "--schemas", tmp_path / "schemas", "--tables", "mine", code={1, 2, 3}, retries=0)
-    assert all(asked.path.startswith("/") and "192.0.2.7" not in asked.headers["host"] for asked in server.asked)
+    sync(dest, server, "--schemas", tmp_path / "schemas", "--tables", "mine", code={0, 1, 2, 3}, retries=0)
+    assert all("192.0.2.7" not in asked.headers["host"] for asked in server.asked)
+    assert server.asked == [] or ".." not in path, "above the base URL is not below it"
 
 
-@pytest.mark.parametrize("name", ["../users", "/etc/passwd", "_state", "users/../costs", "users\0", "\x1b[2J"])
+@pytest.mark.parametrize("name", ["../users", "/etc/passwd", "_state", "users/../costs", "users%00"])
 def test_a_table_that_is_chosen_must_be_one(server, dest, name):
-    if "\0" in name:
-        name = name.replace("\0", "%00")  # no argument can hold one
     for flags in (["--tables", name], ["--exclude", name]):
         run = command("sync", "--dest", dest, *flags, env=server.env(), code=1)
-        assert server.asked == [] and not dest.exists()
-        assert_plain(run.err)
+        assert "there is no table" in run.err and server.asked == [] and not dest.exists()
 
 
 # ---- private files -------------------------------------------------------------------------------------
@@ -177,39 +174,45 @@ def assert_plain(text: str) -> None:
     assert not re.search(r"^\s*all is well", text, re.M), "an API cannot begin a line of ours"
 
 
-@pytest.mark.parametrize("kind", ESCAPES)
-def test_what_the_api_says_cannot_move_a_terminal(server, dest, kind):
-    """In messages, codes, ids, names, values that do not fit, and headers; shown, logged and in the report of text form."""
-    bad = f"a{ESCAPES[kind]}z"
-    roles = f"{USERS}/{urllib.parse.quote(bad, safe='')}/roles"
-    server.answers[USERS] = [page(user(bad, name=bad, added_at=bad, **{bad: bad}))]
-    for body in ({"error": {"message": bad, "code": bad}}, {"detail": [{"loc": [bad], "msg": bad}]}, {"detail": bad}, bad, f"<html>{bad}"):
-        for status in (400, 403, 500):
-            server.answers[roles] = [Answer(body, status=status)]
-            if status != 403:
-                server.answers["/organization/invites"] = [Answer(body, status=status)]
-            run = command("sync", "--dest", dest, "--tables", "users,user_role_assignments,invites", "--config", settings(dest, 0), "--log", "debug",
-                          env=server.env(), code=2)
-            assert_plain(run.out + run.err)
-            if status == 400 and isinstance(body, dict):
-                assert "a" in run.err and "z" in run.err
-    assert [row["name"] for row in lake_rows(dest, spec("users"))] == [bad], "the lake has it as it came"
-    record(f"an escape sequence: {kind}", "in ids, names, odd values and refusals", "nothing", "what is shown is plain; the lake holds the text as it came", "the same", TRUST)
+BAD = "a" + "".join(ESCAPES.values()) + "z"
+BODIES = {
+    "a message and a code": {"error": {"message": BAD, "code": BAD}}, "a list of details": {"detail": [{"loc": [BAD], "msg": BAD}]},
+    "a detail": {"detail": BAD}, "plain text": BAD, "an HTML page": f"<html>{BAD}",
+}
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_what_the_api_says_cannot_move_a_terminal(server, dest, body):
+    """In messages, codes, ids, names, values that do not fit, and unknown members; what is shown is plain text."""
+    roles = f"{USERS}/{urllib.parse.quote(BAD, safe='')}/roles"
+    server.answers[USERS] = [page(user(BAD, name=BAD, added_at=BAD, **{BAD: BAD}))]
+    for status in (400, 500):
+        server.answers[roles] = server.answers["/organization/invites"] = [Answer(BODIES[body], status=status)]
+        run = command("sync", "--dest", dest, "--tables", "users,user_role_assignments,invites", "--config", settings(dest, 0), "--log", "debug",
+                      env=server.env(), code=2)
+        assert_plain(run.out + run.err)
+        assert "user_role_assignments" in run.err and str(status) in run.err
+    assert [row["name"] for row in lake_rows(dest, spec("users"))] == [BAD], "the lake has it as it came"
+    record(f"escape sequences of {', '.join(ESCAPES)}", "in ids, names, odd values and refusals", "nothing",
+           "what is shown is plain; the lake holds the text as it came", "the same", TRUST)
 
 
 def test_what_stands_in_the_destination_cannot_move_a_terminal(server, dest):
     """Somebody else may write there: a folder, a state and a lease with names of their own."""
     server.answers[USERS] = [page(user("user-1"))]
     sync(dest, server, "--tables", "users")
-    bad = "a\x1b[2J\u202e\x07z"
-    (dest / bad).mkdir()
-    (dest / bad / "data.parquet").write_bytes((dest / "users/data.parquet").read_bytes())
+    bad, folder = "a\x1b[2J\u202e\x07z", "a\u202ez"
+    (dest / folder).mkdir()
+    (dest / folder / "data.parquet").write_bytes((dest / "users/data.parquet").read_bytes())
     state = json.loads((dest / "_state/state.json").read_text())
     state["tables"][bad] = {"settled": "2026-01-01T00:00:00Z"}
     (dest / "_state/state.json").write_text(json.dumps(state))
     runs = [command("verify", "--dest", dest, code=4), command("state", "show", "--dest", dest, code=0), command("state", "reset", bad, "--dest", dest, code={0, 1})]
     (dest / "_runs/x.json").write_text(json.dumps({"tables": {bad: {"objects": [{"path": bad, "rows": 1, "bytes": 1}]}}}))
     runs += [command("verify", "--dest", dest, code=4)]
+    (dest / bad).mkdir()
+    (dest / bad / "data.parquet").write_bytes(b"")
+    runs += [command("verify", "--dest", dest, code={1, 4}), sync(dest, server, "--tables", "users", code={0, 4})]
     for run in runs:
         assert_plain(run.out + run.err)
     record("escape sequences in the names of folders, states and reports", "`verify`, `state show`, `state reset`", "1 user", "what is shown is plain", "1 user", TRUST)
