@@ -170,6 +170,7 @@ class Deaf:
         self.listener = socket.socket()
         self.listener.bind(("127.0.0.1", 0))
         self.listener.listen(0)
+        self.port = self.listener.getsockname()[1]
         self.waiting: list[socket.socket] = []
 
     def __enter__(self) -> Deaf:
@@ -178,7 +179,7 @@ class Deaf:
             one.settimeout(0.3)
             self.waiting.append(one)
             try:
-                one.connect(self.listener.getsockname())
+                one.connect(("127.0.0.1", self.port))
             except TimeoutError:
                 return self
 
@@ -187,7 +188,7 @@ class Deaf:
             one.close()
 
     def env(self, **more: str) -> dict[str, str]:
-        return {"OPENAI_ADMIN_KEY": ADMIN_KEY, "OPENAI_BASE_URL": f"http://127.0.0.1:{self.listener.getsockname()[1]}/v1", **more}
+        return {"OPENAI_ADMIN_KEY": ADMIN_KEY, "OPENAI_BASE_URL": f"http://127.0.0.1:{self.port}/v1", **more}
 
 
 def measured(path) -> dict:

@@ -83,7 +83,7 @@ BODIES = {
 def test_a_key_that_the_api_repeats_is_not_repeated(dest, body):
     with Scripted() as server:
         for echo, text in ECHOES.items():
-            for status in (401, 500, 422):
+            for status in (401, 500, 422) if echo == "without its last character" else (401,):
                 server.answers[USERS] = [Answer(BODIES[body](text), status=status)]
                 run = sync(dest, server, "--tables", "users", *TRACE, retries=0, code=3, env={"OPENAI_ADMIN_KEY": KEY})
                 assert_no_secret(run.out + run.err, KEY)
