@@ -51,7 +51,7 @@ good health ends with the rows that it would have had anyway.
 How it is shown: each row below was written by a test that did this to the program, looked at the lake before, during
 and after, and passed. A row that no test writes any more, or that a test writes differently, fails `make test`.
 "During" is what a reader of the lake saw between the fault and the next sync, or, where a sync was held up, in its middle.
-"as before" means byte by byte.
+"as before" means the same rows; the files of a table that failed are the same byte by byte.
 
     make test                               all of it
     CRASH_STRIDE=1 make test-rust           the crash at every operation of the store
