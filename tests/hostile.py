@@ -14,7 +14,7 @@ import pathlib
 
 import pyarrow.parquet as pq
 
-from conftest import Run, contents, settings, sync
+from conftest import Run, contents, sync
 from hostile_server import Hostile, whole
 from reliability import ANSWERS, record
 from scripted import page, user
@@ -23,7 +23,8 @@ USERS = "/organization/users"
 TABLES = ("--tables", "users,invites")
 BEFORE = [user("user-1"), user("user-2")]
 AFTER = [user("user-2", role="owner"), user("user-3")]
-IMPATIENT = 'timeout = "300ms"\n'
+# Short enough to test, and long enough for a good answer on a busy machine.
+IMPATIENT = 'timeout = "1s"\n'
 
 
 def seen(dest, table: str = "users") -> list[tuple[str, str, bool]]:
@@ -45,10 +46,11 @@ class Trial:
 
     def healthy(self, users: list[dict]) -> Run:
         self.server.acts[USERS] = [whole(page(*users))]
-        return self.sync()
+        return sync(self.dest, self.server, *TABLES)
 
-    def sync(self, *flags, code=0, **how) -> Run:
-        return sync(self.dest, self.server, *TABLES, *flags, code=code, config=self.config, retries=self.retries, **how)
+    def sync(self, *flags, code=0, retries: int | None = None, **how) -> Run:
+        retries = self.retries if retries is None else retries
+        return sync(self.dest, self.server, *TABLES, *flags, code=code, config=self.config, retries=retries, **how)
 
     def spied(self, act):
         """The act, after a look at the lake."""
@@ -93,7 +95,7 @@ class Trial:
         """It costs further attempts at most: the sync ends with the truth."""
         self.healthy(BEFORE)
         self.server.acts[USERS] = [self.spied(act) for act in [*acts, whole(page(*AFTER))]]
-        run = self.sync()
+        run = self.sync(retries=5)
         assert seen(self.dest) == TRUE_AFTER
         assert self.during and all(rows == TRUE_BEFORE for rows in self.during), self.during
         assert run.table("users")["retries"] >= retries

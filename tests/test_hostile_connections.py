@@ -93,7 +93,7 @@ def test_an_answer_that_drips_without_end_ends_with_the_run(server, dest):
     """It is never silent for as long as `timeout`; --max-duration ends the run in order all the same."""
     trial = Trial(server, dest, CONNECTIONS, IMPATIENT)
     run = trial.fails("a body that drips without end", [sends(head(None) + b"{", drips)], said=["interrupted"],
-                      done="a byte now and then, in a sync with --max-duration 1s", flags=["--max-duration", "1s"], cure=False)
+                      done="a byte now and then, in a sync with --max-duration 3s", flags=["--max-duration", "3s"], cure=False)
     assert run.report["interrupted"]
 
 

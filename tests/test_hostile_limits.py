@@ -164,8 +164,8 @@ def test_a_list_without_end_ends_with_the_run(server, dest):
         first = next(count) * 2
         whole(page(user(f"user-e{first}"), user(f"user-e{first + 1}"), more=True))(connection)
 
-    run = Trial(server, dest, LIMITS).fails("a list without end", [endless], "always one more page, in a sync with --max-duration 1s",
-                                            said=["interrupted"], flags=["--max-duration", "1s"], cure=False)
+    run = Trial(server, dest, LIMITS).fails("a list without end", [endless], "always one more page, in a sync with --max-duration 3s",
+                                            said=["interrupted"], flags=["--max-duration", "3s"], cure=False)
     assert run.report["interrupted"]
 
 
