@@ -14,7 +14,7 @@ CRASH_STRIDE ?= 5
 FUZZ_SECONDS ?= 20
 FUZZ_TARGETS ?=
 
-.PHONY: help build demo test test-rust test-outside fuzz conformance check fmt clippy deny advisories docs docs-check clean screenshots
+.PHONY: help build demo test test-rust test-outside fuzz conformance check fmt clippy deny advisories docs docs-check clean screenshots reliability
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,7 +25,15 @@ build: ## Build the program (target/debug/openai-elt)
 demo: build ## Build, then read a simulated organization into demo-lake/, twice, and show what changed
 	$(BINARY) demo --out demo-lake
 
-test: test-rust test-outside ## Run all tests: in Rust, and from outside through the binary
+# What the tests show is collected afresh, and compared with docs/reliability.md when all of them have run.
+test: ## Run all tests: in Rust, and from outside through the binary
+	rm -rf $(VENV)/reliability
+	$(MAKE) test-rust
+	$(MAKE) test-outside
+	PYTHONPATH=tests $(VENV)/bin/python -m reliability --check
+
+reliability: ## Write docs/reliability.md from what the last whole `make test` has shown
+	PYTHONPATH=tests $(VENV)/bin/python -m reliability
 
 test-rust: ## Run the Rust tests only (CRASH_STRIDE=1 crashes at every operation of the store)
 	CRASH_STRIDE=$(CRASH_STRIDE) cargo test --locked

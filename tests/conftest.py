@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
+import reliability
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PATIENCE = 300  # seconds after which a hanging command is a failure; nothing else here is timed
 
@@ -58,11 +60,11 @@ def clean_environment(**more: str) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "NO_COLOR": "1", "TZ": "Pacific/Auckland", **more}
 
 
-def command(*arguments, env: dict[str, str] | None = None, code: int | set[int] | None = None, cwd=None, **how) -> Run:
-    """Runs the binary to its end. No input whatsoever may make it panic or print a key."""
+def command(*arguments, env: dict[str, str] | None = None, code: int | set[int] | None = None, cwd=None, through=(), **how) -> Run:
+    """Runs the binary to its end, `through` another command. No input whatsoever may make it panic or print a key."""
     environment = clean_environment(**(env or {}))
     done = subprocess.run(
-        [str(BINARY), *map(str, arguments)], env=environment, cwd=cwd, stdin=subprocess.DEVNULL,
+        [*through, str(BINARY), *map(str, arguments)], env=environment, cwd=cwd, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=PATIENCE, **how,
     )
     run = Run(done.returncode, done.stdout.decode(), done.stderr.decode())
@@ -217,6 +219,10 @@ def small_disk(limit: int) -> dict:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
     return {"preexec_fn": limited, "restore_signals": False}
+
+
+def pytest_sessionfinish(session, exitstatus):
+    reliability.note_session(session, int(exitstatus))
 
 
 _CATALOG: list[dict] = []

@@ -13,6 +13,7 @@ import pytest
 
 from conftest import catalog, spec, sync
 from fixtures.sources import COMPLIANCE_KEY, ORGANIZATION, SURFACES, WORKSPACE, Logs, event, lines, organization
+from leaks import everything
 from scripted import ADMIN_KEY, Answer, Scripted, page, user
 from truth import SECRET_NAMES, is_secret
 
@@ -31,17 +32,6 @@ def cases(name: str) -> list[str]:
 @pytest.fixture
 def dest(tmp_path):
     return tmp_path / "lake"
-
-
-def everything(dest) -> str:
-    """Every value of the lake, and every other file of it."""
-    found = []
-    for path in sorted(dest.rglob("*")):
-        if path.suffix == ".parquet":
-            found += [repr(value) for column in pq.read_table(path).columns for value in column.to_pylist() if value is not None]
-        elif path.is_file():
-            found.append(path.read_text(errors="replace"))
-    return "\n".join(found)
 
 
 def planted() -> dict:
