@@ -529,7 +529,7 @@ def test_the_wait_that_the_api_names_is_obeyed(tmp_path, status, headers):
     """The configured backoff of 5 ms would come back much too soon."""
     with Scripted() as server:
         server.answers["/organization/users"] = [
-            Answer({"error": {"message": "slow down"}}, status=status, headers=headers()), page(user("user-1")),
+            lambda asked: Answer({"error": {"message": "slow down"}}, status=status, headers=headers()), page(user("user-1")),
         ]
         run = sync(tmp_path / "lake", server, "--tables", "users")
         first, second = server.requests("/organization/users")

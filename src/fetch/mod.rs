@@ -19,6 +19,7 @@ use std::time::Duration;
 use chrono::Utc;
 use reqwest::Response;
 
+use crate::console::plain;
 use crate::decode::json;
 use crate::error::{Error, Kind, Refusal, Result};
 use crate::report::counted;
@@ -344,11 +345,6 @@ fn text(mut body: Vec<u8>, what: &str) -> Result<String> {
     })
 }
 
-/// Marks that turn, isolate or override the direction of writing, and the line ends of Unicode.
-fn is_direction(c: char) -> bool {
-    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-}
-
 enum Broken {
     TooLarge,
     Cut(reqwest::Error),
@@ -367,15 +363,4 @@ async fn body(mut response: Response) -> std::result::Result<Vec<u8>, Broken> {
         body.extend_from_slice(&chunk);
     }
     Ok(body)
-}
-
-/// One line without characters that move a terminal's cursor or turn the direction of writing.
-pub(crate) fn plain(text: &str) -> String {
-    const LONGEST: usize = 400;
-    let harmless = |c: char| if c.is_control() || is_direction(c) { ' ' } else { c };
-    let mut line: String = text.chars().map(harmless).take(LONGEST).collect();
-    if text.chars().nth(LONGEST).is_some() {
-        line.push('…');
-    }
-    line.trim().to_string()
 }

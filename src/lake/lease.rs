@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Lake, reason, storage};
+use crate::console::plain;
 use crate::error::{Error, Kind, Result};
 
 /// How long a dead holder's lease lasts in an object store.
@@ -149,7 +150,7 @@ impl Lease {
 }
 
 fn taken(shown: &str, holder: &str, cure: &str) -> Error {
-    Error::integrity(format!("another run holds the lease of {shown} ({holder})")).hint(cure)
+    Error::integrity(format!("another run holds the lease of {shown} ({})", plain(holder))).hint(cure)
 }
 
 async fn write(

@@ -7,8 +7,8 @@ use std::io::ErrorKind;
 
 use object_store::Error as StoreError;
 
+use crate::console::plain;
 use crate::error::Error;
-use crate::fetch::plain;
 
 /// `shown` is the destination as the user wrote it.
 pub(super) fn storage(e: &StoreError, shown: &str) -> Error {

@@ -62,6 +62,9 @@ impl Template {
         if !text.starts_with('/') {
             return Err("a path begins with `/`".to_string());
         }
+        if text.split('/').any(|segment| matches!(segment, "." | "..") || segment.contains(['?', '#', '\\'])) {
+            return Err("a path goes downwards, segment by segment, and has no query".to_string());
+        }
         let mut pieces = Vec::new();
         let mut rest = text;
         while let Some(open) = rest.find('{') {

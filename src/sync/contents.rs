@@ -15,8 +15,9 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::Run;
 use super::units::{Unit, unit};
+use crate::console::plain;
 use crate::error::{Kind, Result};
-use crate::fetch::{Call, plain};
+use crate::fetch::Call;
 use crate::lake::{Lake, open_old};
 use crate::schema::{Contents, From, Slices, Table, Type};
 

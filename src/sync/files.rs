@@ -9,9 +9,10 @@ use futures::{StreamExt, TryStreamExt};
 
 use super::read::Event;
 use super::units::Unit;
+use crate::console::plain;
 use crate::decode::json;
 use crate::error::{Error, Kind, Result};
-use crate::fetch::{FileRef, Meter, plain};
+use crate::fetch::{FileRef, Meter};
 use crate::schema::{Files, Pointer};
 
 /// Downloads of one list that are under way at the same time.

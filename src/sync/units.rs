@@ -37,7 +37,7 @@ impl Unit {
     /// As it is named in messages: `project_id=proj_1`.
     pub(super) fn shown(&self, table: &Table) -> String {
         let columns = table.columns.iter().filter_map(|c| match &c.from {
-            From::Bound(name) => Some(format!("{}={}", c.name, crate::fetch::plain(self.value(name)?))),
+            From::Bound(name) => Some(format!("{}={}", c.name, crate::console::plain(self.value(name)?))),
             _ => None,
         });
         columns.collect::<Vec<_>>().join(" ")
