@@ -9,6 +9,8 @@ BINARY := $(abspath $(or $(CARGO_TARGET_DIR),target)/debug/openai-elt)
 VENV := .venv
 PYTHON ?= python3
 DENY_VERSION := 0.20.2
+AZURITE_VERSION := 3.35.0
+AZURITE := $(if $(shell command -v npm),$(VENV)/azurite/$(AZURITE_VERSION))
 PYTEST ?= -n auto
 CRASH_STRIDE ?= 5
 FUZZ_SECONDS ?= 20
@@ -38,7 +40,7 @@ reliability: ## Write docs/reliability.md from what the last whole `make test` h
 test-rust: ## Run the Rust tests only (CRASH_STRIDE=1 crashes at every operation of the store)
 	CRASH_STRIDE=$(CRASH_STRIDE) cargo test --locked
 
-test-outside: build $(VENV)/ready ## Run the outside tests only (PYTEST="-k name" chooses)
+test-outside: build $(VENV)/ready $(AZURITE) ## Run the outside tests only (PYTEST="-k name" chooses)
 	OPENAI_ELT_BIN=$(BINARY) $(VENV)/bin/pytest $(PYTEST)
 
 fuzz: ## Attack what comes from outside, FUZZ_SECONDS=20 for each target (FUZZ_TARGETS="paging refusal" chooses)
@@ -76,6 +78,13 @@ docs: build ## Write docs/tables.md from the table files
 
 docs-check: build
 	@$(BINARY) tables --format markdown | diff -u docs/tables.md - || { echo "docs/tables.md is not up to date: run make docs" >&2; exit 1; }
+
+# A server of Azure Blob for the tests; a machine without Node has none, and its tests say that they were left out.
+.PHONY: azurite
+azurite: $(AZURITE)
+$(VENV)/azurite/$(AZURITE_VERSION):
+	npm install --silent --no-audit --no-fund --prefix $(@D) azurite@$(AZURITE_VERSION)
+	touch $@
 
 $(VENV)/ready: requirements-test.txt
 	$(PYTHON) -m venv $(VENV)

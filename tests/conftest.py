@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 import pytest
 
 import reliability
+from servers import azurite, seaweed  # noqa: F401, fixtures: real object stores
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PATIENCE = 300  # seconds after which a hanging command is a failure; nothing else here is timed
