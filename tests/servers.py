@@ -38,6 +38,7 @@ class Place:
     variables: dict[str, str]
     files: fs.FileSystem = field(repr=False)
     path: str
+    beside: pathlib.Path  # on the disk of the tests, for what belongs to it
 
     def env(self, **more: str) -> dict[str, str]:
         return {**self.variables, **more}
@@ -61,13 +62,13 @@ class Place:
     def has(self, name: str) -> bool:
         return self.files.get_file_info(f"{self.path}/{name}").type == fs.FileType.File
 
-    def copy_to(self, folder: pathlib.Path) -> pathlib.Path:
+    def copy_to(self, folder) -> pathlib.Path:
         """The place as it is now, as a folder: object by object, each of them whole."""
         for name in self.names():
-            target = folder / name
+            target = pathlib.Path(folder) / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(self.read(name))
-        return folder
+        return pathlib.Path(folder)
 
 
 @dataclass
@@ -75,6 +76,7 @@ class Seaweed:
     """A running S3 server."""
 
     port: int
+    folder: pathlib.Path
     home = "lake"  # the bucket
     key, secret = "testkey", "a-secret/of+the-tests"
 
@@ -95,7 +97,7 @@ class Seaweed:
             "AWS_ENDPOINT_URL": endpoint or self.endpoint, "AWS_ALLOW_HTTP": "true", "AWS_REGION": "us-east-1",
             "AWS_ACCESS_KEY_ID": self.key, "AWS_SECRET_ACCESS_KEY": self.secret,
         }
-        return Place(f"s3://{self.home}/{prefix}", variables, self.files(), f"{self.home}/{prefix}")
+        return Place(f"s3://{self.home}/{prefix}", variables, self.files(), f"{self.home}/{prefix}", self.folder / uuid.uuid4().hex)
 
 
 @dataclass
@@ -103,6 +105,7 @@ class Azurite:
     """A running Azure Blob server."""
 
     port: int
+    folder: pathlib.Path
     home = "lake"  # the container
     account = "testaccount"
     key = base64.b64encode(b"a key of the tests, of 64 bytes".ljust(64, b".")).decode()
@@ -120,7 +123,7 @@ class Azurite:
             "AZURE_STORAGE_ENDPOINT": f"http://{HOST}:{self.port}/{self.account}", "AZURE_ALLOW_HTTP": "true",
             "AZURE_STORAGE_ACCOUNT_NAME": self.account, "AZURE_STORAGE_ACCOUNT_KEY": self.key,
         }
-        return Place(f"az://{self.home}/{prefix}", variables, self.files(), f"{self.home}/{prefix}")
+        return Place(f"az://{self.home}/{prefix}", variables, self.files(), f"{self.home}/{prefix}", self.folder / uuid.uuid4().hex)
 
 
 @pytest.fixture(scope="session")
@@ -198,7 +201,7 @@ def start_seaweed(folder: pathlib.Path):
     }
     (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
     (folder / "data").mkdir()
-    return Seaweed(s3), [
+    return Seaweed(s3, folder), [
         str(pathlib.Path(sys.executable).with_name("weed")), "mini", f"-dir={folder}/data",
         f"-ip={HOST}", f"-ip.bind={HOST}", "-master.telemetry=false", f"-s3.config={folder}/s3.json",
         f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", f"-s3.port={s3}",
@@ -209,7 +212,7 @@ def start_seaweed(folder: pathlib.Path):
 
 def start_azurite(folder: pathlib.Path):
     (port,) = free_ports(1)
-    return Azurite(port), [
+    return Azurite(port, folder), [
         str(AZURITE), "--blobHost", HOST, "--blobPort", str(port), "--location", str(folder), "--silent",
         "--skipApiVersionCheck", "--disableTelemetry",
     ], {"AZURITE_ACCOUNTS": f"{Azurite.account}:{Azurite.key}"}

@@ -1,45 +1,20 @@
 """The promises: a plain glob over each table equals the truth, at every instant.
 
-One organization lives through a story, and a copy of the lake is kept after each chapter:
-
-    first     the first sync
-    idle      a second sync, nothing happened
-    changed   a day happened (people left, costs were restated, events came late), and a sync
-    forgotten the state was deleted, and a sync
-
-Each chapter is compared with the simulator's own model, table by table and value by value.
+One organization lives through a story (story.py), and a copy of the lake is kept after each chapter. Each chapter is compared with the simulator's own model, table by table and value by value.
 The last tests look while a sync is running and after it was killed.
 """
 
 import shutil
 import signal
 import time
-from dataclasses import dataclass, field
 
 import pytest
 
 import truth
 from conftest import ADMIN, PATIENCE, admin_tables, catalog, failures, keep_copy, objects, settled, spec, start_sync, sync
 from scripted import Hold, Scripted
+from story import CHAPTERS, Story, compare_after, data
 from truth import bag, by_key, difference, lake_rows, true_rows, without
-
-CHAPTERS = ["first", "idle", "changed", "forgotten"]
-
-
-@dataclass
-class Story:
-    """The lake after each chapter, the truth after each chapter, and what was said to have changed."""
-
-    lakes: dict = field(default_factory=dict)
-    truths: dict = field(default_factory=dict)
-    reports: dict = field(default_factory=dict)
-    said: list[str] = field(default_factory=list)
-
-    def rows(self, chapter: str, table: str) -> list[dict]:
-        return lake_rows(self.lakes[chapter], spec(table))
-
-    def true(self, chapter: str, table: str) -> list[dict]:
-        return true_rows(spec(table), self.truths[chapter][table])
 
 
 @pytest.fixture(scope="module")
@@ -74,11 +49,6 @@ def test_every_chapter_ends_without_a_failure(story):
         assert sum(report["tables"][table]["misfits"] for table in admin_tables()) == 0
 
 
-def data(rows: list[dict]) -> list[dict]:
-    """Rows without what the product adds about the reading itself."""
-    return [without(row, "_synced_at", "_deleted") for row in rows]
-
-
 @pytest.mark.parametrize("table", admin_tables())
 def test_first_sync_equals_the_truth(story, table):
     rows, true = story.rows("first", table), story.true("first", table)
@@ -110,30 +80,6 @@ def test_a_day_later_equals_the_truth(story, table):
 @pytest.mark.parametrize("table", admin_tables())
 def test_a_deleted_state_only_costs_work(story, table):
     compare_after(story, "changed", "forgotten", table)
-
-
-def compare_after(story, earlier: str, later: str, name: str):
-    """Truth rows as they are; vanished rows as tombstones; children of archived projects as they were."""
-    table = spec(name)
-    before, after = by_key(table, story.rows(earlier, name)), by_key(table, story.rows(later, name))
-    true = by_key(table, story.true(later, name))
-    archived = {row["id"] for row in story.true(later, "projects") if row["status"] == "archived"}
-    snapshot = table["policy"] == "snapshot"
-    for key, row in true.items():
-        assert key in after, f"{key} is missing"
-        assert without(after[key], "_synced_at", "_deleted") == row
-        assert after[key].get("_deleted") is (False if snapshot else None)
-    gone = before.keys() - true.keys()
-    assert after.keys() == true.keys() | (gone if snapshot else set())
-    for key in gone if snapshot else ():
-        if below_projects(table) and before[key]["project_id"] in archived:
-            assert after[key] == before[key], "children of an archived project stay untouched"
-        else:
-            assert without(after[key], "_synced_at") == {**without(before[key], "_synced_at"), "_deleted": True}
-
-
-def below_projects(table: dict) -> bool:
-    return any(parent == "projects" or below_projects(spec(parent)) for parent in table["parents"])
 
 
 def tombstones(story, table: str) -> list[dict]:
