@@ -198,7 +198,7 @@ def test_prefixes_of_any_characters(server, organization, prefix):
     on(place, "verify")
 
 
-@pytest.mark.parametrize("wrong", ["#more", "?more", "%more"])
+@pytest.mark.parametrize("wrong", ["#more", "?more", "%ff"])
 def test_a_prefix_that_is_no_path_of_a_url_is_refused(server, organization, wrong):
     """`#` and `?` end the path of a URL, `%` begins an escape: rows must not go silently to another prefix."""
     place = server.place()
