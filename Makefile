@@ -16,7 +16,7 @@ CRASH_STRIDE ?= 5
 FUZZ_SECONDS ?= 20
 FUZZ_TARGETS ?=
 
-.PHONY: help build demo test test-rust test-outside fuzz conformance check fmt clippy deny advisories docs docs-check clean screenshots reliability
+.PHONY: help build demo test test-rust test-outside kills fuzz conformance check fmt clippy deny advisories docs docs-check clean screenshots reliability
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ test-outside: build $(VENV)/ready $(AZURITE) ## Run the outside tests only (PYTE
 
 fuzz: ## Attack what comes from outside, FUZZ_SECONDS=20 for each target (FUZZ_TARGETS="paging refusal" chooses)
 	FUZZ_SECONDS=$(FUZZ_SECONDS) fuzz/run $(FUZZ_TARGETS)
+
+kills: build $(VENV)/ready ## Kill 1,000 syncs on a disk and 100 in an object store, and note the counts in docs/kills.json
+	KILLS=1000 STORE_KILLS=100 KILLS_FILE=docs/kills.json OPENAI_ELT_BIN=$(BINARY) $(VENV)/bin/pytest tests/test_kills.py
 
 conformance: $(VENV)/ready ## Compare schemas/ with the official SDK, and with OPENAPI="one.json two.json"
 	PYTHONPATH=tests $(VENV)/bin/python -m conformance $(OPENAPI)

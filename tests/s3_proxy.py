@@ -146,13 +146,19 @@ def signature(server: Seaweed, method: str, raw: str, headers: dict[str, str], l
     return f"AWS4-HMAC-SHA256 Credential={server.key}/{scope}, SignedHeaders={';'.join(names)}, Signature={key.hex()}"
 
 
-def unfinished_uploads(server: Seaweed, prefix: str) -> list[str]:
-    """The keys of multipart uploads that were begun and neither completed nor aborted."""
-    raw = f"/{server.home}?prefix={quote(prefix, safe='')}&uploads="
+def get(server: Seaweed, path: str, query: str = "") -> bytes:
+    """One GET of the store."""
+    raw = quote(f"/{path}") + (f"?{query}" if query else "")
     headers = {
         "host": f"{HOST}:{server.port}", "x-amz-content-sha256": hashlib.sha256(b"").hexdigest(),
         "x-amz-date": datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ"),
     }
     headers["authorization"] = signature(server, "GET", raw, headers)
     with urllib.request.urlopen(urllib.request.Request(server.endpoint + raw, headers=headers), timeout=60) as answer:
-        return re.findall(r"<Upload>.*?<Key>(.*?)</Key>", answer.read().decode(), re.DOTALL)
+        return answer.read()
+
+
+def unfinished_uploads(server: Seaweed, prefix: str) -> list[str]:
+    """The keys of multipart uploads that were begun and neither completed nor aborted."""
+    listed = get(server, server.home, f"prefix={quote(prefix, safe='')}&uploads=").decode()
+    return re.findall(r"<Upload>.*?<Key>(.*?)</Key>", listed, re.DOTALL)

@@ -43,9 +43,10 @@ class Place:
     def env(self, **more: str) -> dict[str, str]:
         return {**self.variables, **more}
 
-    def names(self) -> list[str]:
-        """The objects of the place, by their paths below it."""
-        found = self.files.get_file_info(fs.FileSelector(self.path, recursive=True, allow_not_found=True))
+    def names(self, below: str = "") -> list[str]:
+        """The objects of the place, or of one of its folders, by their paths below the place."""
+        folder = f"{self.path}/{below}".rstrip("/")
+        found = self.files.get_file_info(fs.FileSelector(folder, recursive=True, allow_not_found=True))
         return sorted(each.path[len(self.path) + 1:] for each in found if each.type == fs.FileType.File)
 
     def read(self, name: str) -> bytes:
