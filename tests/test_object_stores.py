@@ -19,7 +19,7 @@ from scripted import Hold, Scripted
 from servers import Place
 from stores import CHOSEN, TABLES, assert_true, on, start, state, sync, until
 from story import CHAPTERS, Story, compare_after, data
-from truth import bag, by_key, difference, lake_rows, true_rows, without
+from truth import bag, by_key, difference, without
 
 NAMES = {"seaweed": "S3 (SeaweedFS)", "azurite": "Azure Blob (azurite)"}
 NODE = {"seaweed": "", "azurite": "Node is installed"}
