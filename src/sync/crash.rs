@@ -215,4 +215,28 @@ async fn a_crash_at_every_operation_costs_work_and_nothing_else() {
             assert_eq!(scene.glob(&store).await, after, "after operation {fatal}, for good: {for_good}");
         }
     }
+    record(
+        "an operation of the store fails",
+        "each read, write, part, completion and listing of a sync in turn is refused",
+    );
+    record(
+        "the program dies between two operations",
+        "the sync ends for good before each operation of the store in turn",
+    );
+}
+
+/// One row of docs/reliability.md (`tests/reliability.py`).
+fn record(fault: &str, done: &str) {
+    let row = serde_json::json!({
+        "part": "The program dies, or is told to end",
+        "fault": fault,
+        "done": done,
+        "before": "a snapshot, a merge, a replace and a fan-out table",
+        "during": "each object is the old one or the new one, whole; no key twice",
+        "after": "the rows of the run that never failed",
+    });
+    let usual = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/reliability");
+    let folder = std::env::var_os("RELIABILITY_DIR").map_or(usual, std::path::PathBuf::from);
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join(format!("crash {fault}.json")), row.to_string()).unwrap();
 }
