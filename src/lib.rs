@@ -10,6 +10,7 @@ mod decode;
 mod error;
 mod fetch;
 mod lake;
+mod load;
 mod money;
 mod page;
 mod plan;
@@ -19,6 +20,7 @@ mod secret;
 mod simulator;
 mod sync;
 mod totals;
+mod warehouse;
 #[doc(hidden)]
 pub mod workbench;
 
@@ -65,7 +67,9 @@ async fn command(command: Command, now: DateTime<Utc>) -> Result<Exit> {
     match command {
         Command::Sync(args) => cli::sync::command(&args, now).await,
         Command::Check(args) => cli::check::command(&args, now).await,
+        Command::Load(args) => cli::load::command(&args).await,
         Command::Tables(args) => cli::tables::command(&args),
+        Command::Schema(args) => cli::schema::command(&args).await,
         Command::State(args) => cli::state::command(&args).await,
         Command::Verify(args) => cli::verify::command(&args).await,
         Command::Report(args) => cli::page::command(&args, now).await,

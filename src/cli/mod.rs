@@ -3,8 +3,10 @@
 pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod init;
+pub(crate) mod load;
 pub(crate) mod page;
 mod reports;
+pub(crate) mod schema;
 pub(crate) mod state;
 pub(crate) mod sync;
 pub(crate) mod tables;
@@ -55,6 +57,10 @@ pub(crate) enum Command {
     Check(Check),
     /// List the tables, with their columns
     Tables(Tables),
+    /// Make the tables in a database, and refresh those whose slices changed
+    Load(Load),
+    /// Print the SQL that makes and fills the tables of a warehouse
+    Schema(Schema),
     /// Show or change how far each table is settled
     State(State),
     /// Read back what was written and compare it with the run reports, or see whether the money adds up
@@ -176,6 +182,72 @@ pub(crate) struct Tables {
     /// How to print them
     #[arg(long, value_enum, default_value_t = ListFormat::Text)]
     pub(crate) format: ListFormat,
+
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Load {
+    /// Lake to load from
+    #[arg(long, value_name = "DEST")]
+    pub(crate) dest: Option<String>,
+
+    /// Database to load into: duckdb:FILE, postgres://USER@HOST/DATABASE, or env:NAME for a variable that holds one
+    #[arg(long, value_name = "TARGET")]
+    pub(crate) to: String,
+
+    #[command(flatten)]
+    pub(crate) choice: Choice,
+
+    /// Schema of the tables
+    #[arg(long, value_name = "NAME", default_value = "openai")]
+    pub(crate) schema: String,
+
+    /// The program that writes DuckDB files
+    #[arg(long, value_name = "PROGRAM", default_value = "duckdb")]
+    pub(crate) duckdb: PathBuf,
+
+    /// What to print at the end
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Schema {
+    /// Warehouse to write for
+    #[arg(long, value_enum, value_name = "NAME")]
+    pub(crate) dialect: crate::warehouse::Name,
+
+    /// Lake to load from; without it the script has a placeholder
+    #[arg(long, value_name = "DEST")]
+    pub(crate) dest: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) choice: Choice,
+
+    /// Schema, data set or database of the tables
+    #[arg(long, value_name = "NAME", default_value = "openai")]
+    pub(crate) schema: String,
+
+    /// External tables or views, which read the lake in place
+    #[arg(long)]
+    pub(crate) external: bool,
+
+    /// Load only the slices that these runs changed (ids of their reports, or `last`)
+    #[arg(long, value_name = "RUN", value_delimiter = ',', conflicts_with = "external")]
+    pub(crate) changed_by: Vec<String>,
+
+    /// Load only the slices that were changed by the runs after this one
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["external", "changed_by"])]
+    pub(crate) changed_since: Option<String>,
+
+    /// Where the warehouse finds the lake, when it is a copy of --dest
+    #[arg(long, value_name = "URL")]
+    pub(crate) location: Option<String>,
 
     #[command(flatten)]
     pub(crate) common: Common,

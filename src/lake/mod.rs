@@ -152,6 +152,19 @@ impl Lake {
         &self.shown
     }
 
+    /// Where other programs find it: the URL, or the absolute path of the folder.
+    pub(crate) fn url_or_path(&self) -> String {
+        match &self.folder {
+            Some(folder) => folder.display().to_string(),
+            None => self.shown.trim_end_matches('/').to_string(),
+        }
+    }
+
+    /// The file that an object is, when the destination is a disk.
+    pub(crate) fn file_of(&self, found: &Found) -> Option<PathBuf> {
+        Some(self.folder.as_ref()?.join(&found.path))
+    }
+
     fn path(&self, parts: &[&str]) -> Path {
         parts.iter().fold(self.root.clone(), |path, part| path.join(*part))
     }

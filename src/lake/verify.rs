@@ -5,14 +5,16 @@ use std::collections::BTreeMap;
 use arrow_array::Array;
 use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampMicrosecondType;
+use bytes::Bytes;
 use chrono::{DateTime, NaiveDate, Utc};
-use futures::TryStreamExt;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStoreExt};
 use sha2::{Digest, Sha256};
 
 use super::keys::{KeySet, hashes};
-use super::read::open_at;
+use super::read::{OldRows, open_at};
 use super::{Lake, OBJECT, hex, storage};
 use crate::error::{Error, Result};
 use crate::plan::day;
@@ -26,6 +28,7 @@ pub(crate) struct Found {
     pub(crate) day: Option<NaiveDate>,
     pub(crate) bytes: u64,
     pub(crate) modified: DateTime<Utc>,
+    tag: Option<String>,
     location: Path,
 }
 
@@ -39,6 +42,14 @@ pub(crate) struct Content {
     pub(crate) misplaced: u64,
     pub(crate) synced: Option<DateTime<Utc>>,
     pub(crate) sha256: String,
+}
+
+impl Found {
+    /// Changes whenever the object does: its size, and its tag or else its time.
+    pub(crate) fn fingerprint(&self) -> String {
+        let tag = self.tag.clone().unwrap_or_else(|| self.modified.to_rfc3339());
+        format!("{} {}", self.bytes, tag.trim_matches('"'))
+    }
 }
 
 impl Lake {
@@ -65,9 +76,32 @@ impl Lake {
             day,
             bytes: meta.size,
             modified: meta.last_modified,
+            tag: meta.e_tag,
             location: meta.location,
             path: path.clone(),
         })
+    }
+
+    /// The object as it is at this moment; none when it is gone.
+    pub(crate) async fn again(&self, found: &Found) -> Result<Option<Found>> {
+        match self.store.head(&found.location).await {
+            Ok(meta) => Ok(self.found(meta)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(e) => Err(storage(&e, &self.shown).at(found.path.clone())),
+        }
+    }
+
+    /// The rows of an object.
+    pub(crate) async fn rows(&self, found: &Found) -> Result<OldRows> {
+        let rows = open_at(self, found.location.clone()).await?;
+        rows.ok_or_else(|| Error::integrity(format!("{} is gone", found.path)))
+    }
+
+    /// The bytes of an object, as a stream.
+    pub(crate) async fn bytes(&self, found: &Found) -> Result<BoxStream<'static, Result<Bytes>>> {
+        let shown = self.shown.clone();
+        let got = self.store.get(&found.location).await.map_err(|e| storage(&e, &shown).at(found.path.clone()))?;
+        Ok(got.into_stream().map_err(move |e| storage(&e, &shown)).boxed())
     }
 
     /// Parquet files in the folders of tables that are no slice's object: a glob reads them as rows.

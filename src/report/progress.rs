@@ -45,6 +45,11 @@ impl Progress {
         Progress { bar, task: Some(AbortOnDropHandle::new(task)) }
     }
 
+    /// The same for a load, which asks nobody: rows and slices are those of the database.
+    pub(crate) fn loading(tracks: Vec<Arc<Track>>) -> Progress {
+        Progress::start(tracks, Vec::new())
+    }
+
     /// Takes the display away; the summary comes in its place.
     pub(crate) fn stop(mut self) {
         self.task.take();
@@ -67,12 +72,14 @@ fn line(tracks: &[Arc<Track>], budgets: &[Arc<Budget>]) -> String {
     let ended = tracks.iter().filter(|t| t.ended().is_some()).count();
     let sum = |f: fn(&Track) -> u64| tracks.iter().map(|t| f(t)).sum::<u64>();
     let mut line = format!(
-        "{ended}/{}, {}, {}, {}",
+        "{ended}/{}, {}, {}",
         counted(tracks.len() as u64, "table"),
         counted(sum(|t| t.slices.load(Ordering::Relaxed)), "slice"),
         counted(sum(|t| t.rows.load(Ordering::Relaxed)), "row"),
-        counted(sum(|t| t.meter.requests.load(Ordering::Relaxed)), "request"),
     );
+    if !budgets.is_empty() {
+        line.push_str(&format!(", {}", counted(sum(|t| t.meter.requests.load(Ordering::Relaxed)), "request")));
+    }
     let pause = budgets.iter().map(|b| b.pause()).max().unwrap_or_default();
     if pause > REDRAW {
         line.push_str(&format!(", waiting {} s for the rate limit", pause.as_secs() + 1));
@@ -91,7 +98,7 @@ async fn log(tracks: &[Arc<Track>], budgets: &[Arc<Budget>]) {
             if let (false, Some(status)) = (*told, track.ended()) {
                 *told = true;
                 last = Instant::now();
-                tell(&ended(track, &status));
+                tell(&if budgets.is_empty() { loaded(track, &status) } else { ended(track, &status) });
             }
         }
         if last.elapsed() > SIGN_OF_LIFE {
@@ -100,6 +107,18 @@ async fn log(tracks: &[Arc<Track>], budgets: &[Arc<Budget>]) {
         }
         tokio::time::sleep(REDRAW).await;
     }
+}
+
+fn loaded(track: &Track, status: &str) -> String {
+    let report = track.report();
+    let reason = report.error.as_ref().map(|e| format!(": {}", e.message)).unwrap_or_default();
+    let slices = counted(track.slices.load(Ordering::Relaxed), "slice");
+    format!(
+        "{}: {status}, {} in {slices}, {:.1} s{reason}",
+        track.name,
+        counted(report.rows_read, "row"),
+        report.seconds
+    )
 }
 
 fn ended(track: &Track, status: &str) -> String {
