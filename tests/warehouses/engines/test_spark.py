@@ -1,12 +1,29 @@
-"""Spark reads each table's folder."""
-
-from decimal import Decimal
+"""Spark: each table's folder as it lies, the program's script, and the lake in place."""
 
 import pytest
 
-from warehouses.compare import decimal_columns, difference, objects, total
-from warehouses.lake import TABLES
+from warehouses.compare import difference, objects
 from warehouses.engines.spark_session import rows, spark
+from warehouses.growth import live, same
+from warehouses.lake import TABLES
+from warehouses.sql import SCHEMA, script, statements
+
+
+class Spark:
+    dialect = "spark"
+
+    def __init__(self, session, growing):
+        self.session, self.growing = session, growing
+
+    def run(self, text: str) -> None:
+        for statement in statements(text):
+            self.session.sql(statement)
+
+    def rows(self, table: str) -> list[dict]:
+        return rows(self.session.table(f"{SCHEMA}.{table}"), self.growing.place, table)
+
+    def value(self, expression: str, table: str):
+        return self.session.sql(f"SELECT CAST({expression} AS STRING) FROM {SCHEMA}.{table}").collect()[0][0]
 
 
 @pytest.fixture(scope="module")
@@ -15,21 +32,31 @@ def session(tmp_path_factory):
         yield session
 
 
-@pytest.fixture(scope="module")
-def lake(growing):
-    return growing.at("second")
+@pytest.fixture
+def warehouse(session, growing):
+    session.sql(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
+    return Spark(session, growing)
 
 
-@pytest.mark.parametrize("table", TABLES)
-def test_a_folder_is_a_table(session, lake, table):
-    frame = session.read.parquet(str(lake / table))
-    assert difference(lake, table, rows(frame, lake, table)) == ""
-    if objects(lake, table)[0].parent.name.startswith("date="):
-        assert dict(frame.dtypes)["date"] == "date"
+def test_a_folder_is_a_table(session, growing):
+    lake = growing.at("second")
+    found = []
+    for table in TABLES:
+        frame = session.read.parquet(str(lake / table))
+        found.append(difference(lake, table, rows(frame, lake, table)))
+        if objects(lake, table)[0].parent.name.startswith("date="):
+            assert dict(frame.dtypes)["date"] == "date"
+    assert not any(found), "\n\n".join(filter(None, found))
 
 
-@pytest.mark.parametrize("table", ["costs", "log_cost_billing", "codex_usage_models"])
-def test_sums_are_exact(session, lake, table):
-    for column in decimal_columns(lake, table):
-        found = session.read.parquet(str(lake / table)).selectExpr(f"CAST(sum({column}) AS STRING)").collect()[0][0]
-        assert found is None and total(lake, table, column) is None or Decimal(found) == Decimal(total(lake, table, column))
+def test_a_growing_lake_is_loaded_exactly(warehouse, growing):
+    live(warehouse, growing)
+
+
+def test_the_lake_is_read_in_place(warehouse, growing):
+    growing.at("second")
+    warehouse.run(script("spark", growing, "--external"))
+    same(warehouse, growing)
+    growing.at("third")
+    warehouse.run(script("spark", growing, "--external"))
+    same(warehouse, growing)

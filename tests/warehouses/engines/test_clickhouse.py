@@ -1,0 +1,45 @@
+"""ClickHouse, the real engine, in this process."""
+
+import pytest
+from chdb.session import Session
+
+from warehouses.growth import live, same
+from warehouses.sql import SCHEMA, script, statements
+
+
+class ClickHouse:
+    dialect = "clickhouse"
+
+    def __init__(self, folder):
+        self.session = Session(str(folder))
+
+    def run(self, text: str) -> None:
+        for statement in statements(text):
+            self.session.query(statement)
+
+    def rows(self, table: str) -> list[dict]:
+        return self.session.query(f"SELECT * FROM {SCHEMA}.`{table}`", "ArrowTable").to_pylist()
+
+    def value(self, expression: str, table: str):
+        """As text: ClickHouse writes decimals whole."""
+        found = self.session.query(f"SELECT toString({expression}) FROM {SCHEMA}.`{table}`", "TSVRaw").data().strip()
+        return None if found == "\\N" else found
+
+
+@pytest.fixture
+def clickhouse(tmp_path):
+    warehouse = ClickHouse(tmp_path / "clickhouse")
+    yield warehouse
+    warehouse.session.close()
+
+
+def test_a_growing_lake_is_loaded_exactly(clickhouse, growing):
+    live(clickhouse, growing)
+
+
+def test_the_lake_is_read_in_place(clickhouse, growing):
+    growing.at("second")
+    clickhouse.run(script("clickhouse", growing, "--external"))
+    same(clickhouse, growing)
+    growing.at("third")
+    same(clickhouse, growing)
