@@ -57,7 +57,7 @@ def written(value, kind: pa.DataType):
         return None
     if pa.types.is_decimal(kind):
         assert isinstance(value, (Decimal, str, int)), f"a decimal came back as {type(value).__name__}: {value!r}"
-        return format(EXACT.quantize(Decimal(value), SCALE) + 0, "f")
+        return format(EXACT.add(EXACT.quantize(Decimal(value), SCALE), 0), "f")  # adding 0 makes -0 a 0
     if pa.types.is_timestamp(kind):
         return micros(value)
     if pa.types.is_date(kind):

@@ -35,12 +35,16 @@ class Growing:
         """The configuration that the syncs had."""
         return self.made / "openai-elt.toml"
 
+    @property
+    def newest_run(self) -> str:
+        return max((self.place / "_runs").glob("*.json")).stem
+
     def changed(self) -> dict[str, list[str]]:
         """The objects that the newest run wrote, by table, as its report tells."""
-        newest = max((self.place / "_runs").glob("*.json"))
+        report = json.loads((self.place / "_runs" / f"{self.newest_run}.json").read_text())
         return {
             name: [written["path"] for written in table["objects"]]
-            for name, table in json.loads(newest.read_text())["tables"].items() if table["objects"]
+            for name, table in report["tables"].items() if table["objects"]
         }
 
 

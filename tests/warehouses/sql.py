@@ -13,7 +13,7 @@ TOKEN = re.compile(r"--[^\n]*|'(?:[^'\\]|\\.|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`|\
 
 
 def script(dialect: str, growing, *flags) -> str:
-    """`openai-elt schema` for the lake where it is now."""
+    """`openai-elt schema` for the lake where it is now. `--location` says where a warehouse that reads no disk sees it."""
     return command(
         "schema", "--dialect", dialect, "--dest", growing.place, "--config", growing.config, "--schema", SCHEMA,
         *flags, code=0,

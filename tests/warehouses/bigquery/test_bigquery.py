@@ -4,6 +4,9 @@ What the emulator cannot do, and what stands in for it here:
 
     LOAD DATA OVERWRITE t (...) FROM FILES (...)    the same as two calls of the API: CREATE OR REPLACE TABLE t (...),
                                                     and a load job with the same files and options
+    a load of .../date=2026-11-20/data.parquet      the emulator adds the path's `date` as a last column, BigQuery does not:
+                                                    the staging table gets such a column, which nothing reads
+    gs://bucket/table/*                             `*` goes over slashes in BigQuery, not in the emulator: /**/*.parquet
     gs://bucket/...                                 a folder on this disk (the emulator's own BQEMU_GCS_LOCAL_ROOT)
 
 Not shown here: how real BigQuery reads DECIMAL(38,18) into BIGNUMERIC (the emulator casts), external tables,
@@ -24,7 +27,7 @@ from warehouses.bigquery import server
 from warehouses.growth import live
 from warehouses.sql import SCHEMA, script, statements
 
-PROJECT, BUCKET, PATIENCE = "acme", "lake", 60
+PROJECT, PATIENCE = "acme", 60
 LOAD = re.compile(
     r"LOAD DATA OVERWRITE (?P<table>\S+) \((?P<columns>.*)\)\s*FROM FILES \(format = 'PARQUET', uris = \[(?P<uris>[^]]*)\],"
     r" decimal_target_types = \[(?P<decimals>[^]]*)\], enable_list_inference = true\)", re.S,
@@ -37,6 +40,8 @@ def texts(listed: str) -> list[str]:
 
 class BigQuery:
     dialect = "bigquery"
+    flags = ("--location", "gs://lake")
+    exact_sums = True
 
     def __init__(self, client: bigquery.Client):
         self.client = client
@@ -56,14 +61,15 @@ class BigQuery:
                 self.load(load)
 
     def load(self, asked: re.Match) -> None:
-        table = asked["table"].replace("`", "")
-        self.client.query(f"CREATE OR REPLACE TABLE {asked['table']} ({asked['columns']})").result(timeout=PATIENCE)
+        table, uris = asked["table"].replace("`", ""), texts(asked["uris"])
+        by_day = any(uri.endswith("/*") or "/date=" in uri for uri in uris)
+        columns = asked["columns"] + (", `date` DATE" if by_day else "")
+        self.client.query(f"CREATE OR REPLACE TABLE {asked['table']} ({columns})").result(timeout=PATIENCE)
         options = bigquery.LoadJobConfig(
             source_format="PARQUET", write_disposition="WRITE_APPEND", decimal_target_types=texts(asked["decimals"]),
         )
-        self.client.load_table_from_uri(
-            texts(asked["uris"]), f"{PROJECT}.{table}", job_config=options,
-        ).result(timeout=PATIENCE)
+        found = [re.sub(r"/\*$", "/**/*.parquet", uri) for uri in uris]
+        self.client.load_table_from_uri(found, f"{PROJECT}.{table}", job_config=options).result(timeout=PATIENCE)
 
     def rows(self, table: str) -> list[dict]:
         return [dict(row) for row in self.client.query(f"SELECT * FROM {SCHEMA}.{table}").result(timeout=PATIENCE)]

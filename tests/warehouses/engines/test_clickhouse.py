@@ -3,12 +3,14 @@
 import pytest
 from chdb.session import Session
 
-from warehouses.growth import live, same
+from warehouses.growth import live, make_up, same
 from warehouses.sql import SCHEMA, script, statements
 
 
 class ClickHouse:
     dialect = "clickhouse"
+    flags = ()
+    exact_sums = True
 
     def __init__(self, folder):
         self.session = Session(str(folder))
@@ -35,6 +37,10 @@ def clickhouse(tmp_path):
 
 def test_a_growing_lake_is_loaded_exactly(clickhouse, growing):
     live(clickhouse, growing)
+
+
+def test_a_load_that_failed_is_made_up_for(clickhouse, growing):
+    make_up(clickhouse, growing)
 
 
 def test_the_lake_is_read_in_place(clickhouse, growing):

@@ -11,6 +11,8 @@ from warehouses.sql import SCHEMA, script, statements
 
 class Spark:
     dialect = "spark"
+    flags = ()
+    exact_sums = True
 
     def __init__(self, session, growing):
         self.session, self.growing = session, growing
