@@ -25,6 +25,7 @@ from google.cloud import bigquery
 
 from warehouses.bigquery import server
 from warehouses.growth import live
+from warehouses.pages import asking
 from warehouses.sql import SCHEMA, script, statements
 
 PROJECT, PATIENCE = "acme", 60
@@ -115,5 +116,7 @@ def wait_until_it_listens(process: subprocess.Popen, port: int, log: str) -> Non
     pytest.fail(f"the emulator does not listen: {open(log).read()[-3000:]}")
 
 
-def test_a_growing_lake_is_loaded_exactly(warehouse, growing):
+def test_a_growing_lake_is_loaded_exactly_and_answers_what_the_page_asks(warehouse, growing):
     live(warehouse, growing)
+    for question in asking("bigquery"):
+        assert list(warehouse.client.query(question).result(timeout=PATIENCE)), question

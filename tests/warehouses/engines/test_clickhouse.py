@@ -4,6 +4,7 @@ import pytest
 from chdb.session import Session
 
 from warehouses.growth import live, make_up, same
+from warehouses.pages import asking
 from warehouses.sql import SCHEMA, script, statements
 
 
@@ -49,3 +50,10 @@ def test_the_lake_is_read_in_place(clickhouse, growing):
     same(clickhouse, growing)
     growing.at("third")
     same(clickhouse, growing)
+
+
+def test_what_the_page_asks_is_answered(clickhouse, growing):
+    growing.at("second")
+    clickhouse.run(script("clickhouse", growing))
+    for question in asking("clickhouse"):
+        assert clickhouse.session.query(question, "ArrowTable").num_rows, question

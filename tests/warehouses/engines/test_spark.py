@@ -6,6 +6,7 @@ from warehouses.compare import difference, objects
 from warehouses.engines.spark_session import rows, spark
 from warehouses.growth import live, same
 from warehouses.lake import TABLES
+from warehouses.pages import asking
 from warehouses.sql import SCHEMA, script, statements
 
 
@@ -51,8 +52,10 @@ def test_a_folder_is_a_table(session, growing):
     assert not any(found), "\n\n".join(filter(None, found))
 
 
-def test_a_growing_lake_is_loaded_exactly(warehouse, growing):
+def test_a_growing_lake_is_loaded_exactly_and_answers_what_the_page_asks(warehouse, growing):
     live(warehouse, growing)
+    for question in asking("spark"):
+        assert warehouse.session.sql(question).collect(), question
 
 
 def test_the_lake_is_read_in_place(warehouse, growing):

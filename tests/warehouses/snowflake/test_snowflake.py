@@ -18,6 +18,7 @@ import pytest
 import snowflake.connector
 
 from warehouses.growth import live
+from warehouses.pages import asking
 from warehouses.sql import SCHEMA, script, statements
 
 COMMENT = re.compile(r"COMMENT = '(?:[^']|'')*'")
@@ -92,3 +93,10 @@ def test_what_dies_before_its_commit_changes_nothing(warehouse, growing):
     warehouse.run(";\n".join(changed[:-1]))
     warehouse.run("ROLLBACK")
     assert warehouse.rows("costs") == before
+
+
+def test_what_the_page_asks_is_answered(warehouse, growing):
+    growing.at("second")
+    warehouse.run(script("snowflake", growing))
+    for question in asking("snowflake"):
+        assert warehouse.cursor.execute(question.replace("analytics.openai", SCHEMA)).fetchall(), question
