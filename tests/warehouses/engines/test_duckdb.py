@@ -1,5 +1,7 @@
 """DuckDB by the program's script, in a database file; in place; and what its page tells people to ask."""
 
+import json
+
 import duckdb
 import pytest
 
@@ -40,6 +42,19 @@ def test_a_growing_lake_is_loaded_exactly(warehouse, growing):
 
 def test_a_load_that_failed_is_made_up_for(warehouse, growing):
     make_up(warehouse, growing)
+
+
+def test_what_a_killed_run_has_committed_is_loaded_too(warehouse, growing):
+    """Its report tells no objects: it was written when the run began."""
+    growing.at("first")
+    warehouse.run(script("duckdb", growing))
+    loaded = growing.newest_run
+    growing.at("second")
+    killed = growing.place / "_runs" / f"{growing.newest_run}.json"
+    report = json.loads(killed.read_text())
+    killed.write_text(json.dumps({**report, "finished_at": None, "exit_code": None, "tables": {}}))
+    warehouse.run(script("duckdb", growing, "--changed-since", loaded))
+    same(warehouse, growing)
 
 
 def test_the_lake_is_read_in_place(warehouse, growing):
