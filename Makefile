@@ -16,7 +16,7 @@ CRASH_STRIDE ?= 5
 FUZZ_SECONDS ?= 20
 FUZZ_TARGETS ?=
 
-.PHONY: help build demo test test-rust test-outside kills fuzz conformance check fmt clippy deny advisories docs docs-check clean screenshots reliability
+.PHONY: help build demo test test-rust test-outside test-warehouses kills fuzz conformance check fmt clippy deny advisories docs docs-check clean screenshots reliability
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,17 @@ fuzz: ## Attack what comes from outside, FUZZ_SECONDS=20 for each target (FUZZ_T
 
 kills: build $(VENV)/ready ## Kill 1,000 syncs on a disk and 100 in an object store, and note the counts in docs/kills.json
 	KILLS=1000 STORE_KILLS=100 KILLS_FILE=docs/kills.json OPENAI_ELT_BIN=$(BINARY) $(VENV)/bin/pytest tests/test_kills.py
+
+# The lake is made once; each suite runs where its engine's pins can be had. bqemulator comes with a pytest
+# plugin that wants Docker.
+WAREHOUSES := engines snowflake bigquery
+LAKES := $(abspath .venv-engines/lakes)
+test-warehouses: build $(VENV)/ready $(WAREHOUSES:%=.venv-%/ready) ## Load the lake into real engines and emulators (heavy: Spark, ClickHouse, ...)
+	rm -rf $(LAKES)
+	OPENAI_ELT_BIN=$(BINARY) PYTHONPATH=tests $(VENV)/bin/python -m warehouses.lake $(LAKES)
+	for suite in $(WAREHOUSES); do \
+	  OPENAI_ELT_BIN=$(BINARY) WAREHOUSE_LAKES=$(LAKES) .venv-$$suite/bin/pytest $(PYTEST) -p no:bqemulator tests/warehouses/$$suite; \
+	done
 
 conformance: $(VENV)/ready ## Compare schemas/ with the official SDK, and with OPENAPI="one.json two.json"
 	PYTHONPATH=tests $(VENV)/bin/python -m conformance $(OPENAPI)
@@ -94,6 +105,11 @@ $(VENV)/ready: requirements-test.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement requirements-test.txt
 	touch $@
 
+.venv-%/ready: tests/warehouses/%/requirements.txt
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
 clean: ## Remove what was built and the demo's lake
 	cargo clean
-	rm -rf $(VENV) demo-lake
+	rm -rf $(VENV) $(WAREHOUSES:%=.venv-%) demo-lake

@@ -1,0 +1,1 @@
+"""BigQuery, as far as bqemulator plays it."""

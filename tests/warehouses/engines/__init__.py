@@ -1,0 +1,1 @@
+"""Engines and readers that share one environment."""

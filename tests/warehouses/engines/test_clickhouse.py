@@ -1,0 +1,59 @@
+"""ClickHouse, the real engine, in this process."""
+
+import pytest
+from chdb.session import Session
+
+from warehouses.growth import live, make_up, same
+from warehouses.pages import asking
+from warehouses.sql import SCHEMA, script, statements
+
+
+class ClickHouse:
+    dialect = "clickhouse"
+    flags = ()
+    exact_sums = True
+
+    def __init__(self, folder):
+        self.session = Session(str(folder))
+
+    def run(self, text: str) -> None:
+        for statement in statements(text):
+            self.session.query(statement)
+
+    def rows(self, table: str) -> list[dict]:
+        return self.session.query(f"SELECT * FROM {SCHEMA}.`{table}`", "ArrowTable").to_pylist()
+
+    def value(self, expression: str, table: str):
+        """As text: ClickHouse writes decimals whole."""
+        found = self.session.query(f"SELECT toString({expression}) FROM {SCHEMA}.`{table}`", "TSVRaw").data().strip()
+        return None if found == "\\N" else found
+
+
+@pytest.fixture
+def clickhouse(tmp_path):
+    warehouse = ClickHouse(tmp_path / "clickhouse")
+    yield warehouse
+    warehouse.session.close()
+
+
+def test_a_growing_lake_is_loaded_exactly(clickhouse, growing):
+    live(clickhouse, growing)
+
+
+def test_a_load_that_failed_is_made_up_for(clickhouse, growing):
+    make_up(clickhouse, growing)
+
+
+def test_the_lake_is_read_in_place(clickhouse, growing):
+    growing.at("second")
+    clickhouse.run(script("clickhouse", growing, "--external"))
+    same(clickhouse, growing)
+    growing.at("third")
+    same(clickhouse, growing)
+
+
+def test_what_the_page_asks_is_answered(clickhouse, growing):
+    growing.at("second")
+    clickhouse.run(script("clickhouse", growing))
+    for question in asking("clickhouse"):
+        assert clickhouse.session.query(question, "ArrowTable").num_rows, question

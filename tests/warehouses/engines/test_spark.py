@@ -1,0 +1,67 @@
+"""Spark: each table's folder as it lies, the program's script, and the lake in place."""
+
+import pytest
+
+from warehouses.compare import difference, objects
+from warehouses.engines.spark_session import rows, spark
+from warehouses.growth import live, same
+from warehouses.lake import TABLES
+from warehouses.pages import asking
+from warehouses.sql import SCHEMA, script, statements
+
+
+class Spark:
+    dialect = "spark"
+    flags = ()
+    exact_sums = True
+
+    def __init__(self, session, growing):
+        self.session, self.growing = session, growing
+
+    def run(self, text: str) -> None:
+        for statement in statements(text):
+            self.session.sql(statement)
+
+    def rows(self, table: str) -> list[dict]:
+        return rows(self.session.table(f"{SCHEMA}.{table}"), self.growing.place, table)
+
+    def value(self, expression: str, table: str):
+        return self.session.sql(f"SELECT CAST({expression} AS STRING) FROM {SCHEMA}.{table}").collect()[0][0]
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory):
+    with spark(tmp_path_factory.mktemp("spark")) as session:
+        yield session
+
+
+@pytest.fixture
+def warehouse(session, growing):
+    session.sql(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
+    return Spark(session, growing)
+
+
+def test_a_folder_is_a_table(session, growing):
+    lake = growing.at("second")
+    found = []
+    for table in TABLES:
+        frame = session.read.parquet(str(lake / table))
+        found.append(difference(lake, table, rows(frame, lake, table)))
+        if objects(lake, table)[0].parent.name.startswith("date="):
+            assert dict(frame.dtypes)["date"] == "date"
+    assert not any(found), "\n\n".join(filter(None, found))
+
+
+def test_a_growing_lake_is_loaded_exactly_and_answers_what_the_page_asks(warehouse, growing):
+    live(warehouse, growing)
+    for question in asking("spark"):
+        assert warehouse.session.sql(question).collect(), question
+
+
+def test_the_lake_is_read_in_place(warehouse, growing):
+    growing.at("second")
+    warehouse.run(script("spark", growing, "--external"))
+    same(warehouse, growing)
+    growing.at("third")
+    warehouse.run(script("spark", growing, "--external"))
+    same(warehouse, growing)

@@ -1,0 +1,86 @@
+"""The story that every warehouse lives through, whatever its SQL is.
+
+A first load; a day later the slices that the sync changed; another day later what changed since. Each script is
+run twice, and then every table must hold exactly the lake's rows.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Protocol
+
+from warehouses.compare import decimal_columns, difference, objects, tables, total
+from warehouses.conftest import Growing
+from warehouses.sql import script
+
+
+class Warehouse(Protocol):
+    """What a suite must be able to do with its engine."""
+
+    dialect: str
+    flags: tuple[str, ...]
+    exact_sums: bool
+
+    def run(self, text: str) -> None:
+        """Runs a script of the program."""
+
+    def rows(self, table: str) -> list[dict]:
+        """All rows of a loaded table, with the lake's column names and without loss."""
+
+    def value(self, expression: str, table: str):
+        """One value, such as a sum, worked out by the engine."""
+
+
+def same(warehouse: Warehouse, growing: Growing) -> None:
+    """Every table, every row, every value; row counts and sums also as the engine works them out."""
+    differences = []
+    for table in tables(growing.place):
+        rows = warehouse.rows(table)
+        differences.append(difference(growing.place, table, rows))
+        assert int(warehouse.value("count(*)", table)) == len(rows)
+        if warehouse.exact_sums:
+            same_sums(warehouse, growing, table)
+    assert not any(differences), "\n\n".join(filter(None, differences))
+
+
+def same_sums(warehouse: Warehouse, growing: Growing, table: str) -> None:
+    for column in decimal_columns(growing.place, table):
+        expected, found = total(growing.place, table, column), warehouse.value(f"sum({column})", table)
+        assert not isinstance(found, float), f"{table}.{column}: its sum is a float"
+        assert (found is None) == (expected is None), f"{table}.{column}: {found} is not {expected}"
+        assert found is None or Decimal(found) == Decimal(expected), f"{table}.{column}: {found} is not {expected}"
+
+
+def live(warehouse: Warehouse, growing: Growing) -> None:
+    """The story. A script that loads what is loaded already must change nothing."""
+    growing.at("first")
+    first = script(warehouse.dialect, growing, *warehouse.flags)
+    twice(warehouse, growing, first)
+    growing.at("second")
+    changed = script(warehouse.dialect, growing, *warehouse.flags, "--changed-by", "last")
+    assert oldest_day(growing) not in changed, "an incremental script leaves the other days alone"
+    twice(warehouse, growing, changed)
+    loaded = growing.newest_run
+    growing.at("third")
+    twice(warehouse, growing, script(warehouse.dialect, growing, *warehouse.flags, "--changed-since", loaded))
+
+
+def make_up(warehouse: Warehouse, growing: Growing) -> None:
+    """A day whose load failed is made up for by the next."""
+    growing.at("first")
+    warehouse.run(script(warehouse.dialect, growing, *warehouse.flags))
+    loaded = growing.newest_run
+    growing.at("third")
+    warehouse.run(script(warehouse.dialect, growing, *warehouse.flags, "--changed-since", loaded))
+    same(warehouse, growing)
+
+
+def oldest_day(growing: Growing) -> str:
+    """A day that no sync but the first has written."""
+    return objects(growing.place, "codex_usage")[0].parent.name.removeprefix("date=")
+
+
+def twice(warehouse: Warehouse, growing: Growing, text: str) -> None:
+    for _ in range(2):
+        warehouse.run(text)
+    same(warehouse, growing)

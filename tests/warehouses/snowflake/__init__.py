@@ -1,0 +1,1 @@
+"""Snowflake, as far as fakesnow plays it."""
