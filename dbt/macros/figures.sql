@@ -1,0 +1,44 @@
+{#- Small expressions that several marts share. -#}
+
+
+{#- A quotient as a float, null when the divisor is 0: shares and prices, never sums of money. -#}
+{% macro ratio(dividend, divisor) %}
+    {{ return('cast(' ~ dividend ~ ' as ' ~ type_of('float') ~ ') / nullif(cast(' ~ divisor ~ ' as ' ~ type_of('float') ~ '), 0)') }}
+{% endmacro %}
+
+
+{#- A line item is `<product>, <meter>` (`gpt-5.2, output`) or a product alone (`whisper-1`). -#}
+{% macro product_of(line_item) %}
+    {{ return('case when ' ~ line_item ~ " like '%, %' then " ~ dbt.split_part(line_item, "', '", 1) ~ ' else ' ~ line_item ~ ' end') }}
+{% endmacro %}
+
+{% macro meter_of(line_item) %}
+    {{ return('case when ' ~ line_item ~ " like '%, %' then " ~ dbt.split_part(line_item, "', '", 2) ~ ' end') }}
+{% endmacro %}
+
+
+{#- Rows of a condition. -#}
+{% macro count_if(condition) %}
+    {{ return('sum(case when ' ~ condition ~ ' then 1 else 0 end)') }}
+{% endmacro %}
+
+
+{#- One spend mart: spend of a day by some columns of spend_daily. -#}
+{% macro spend_by(columns) %}
+select
+    usage_date,
+    {%- for column in columns %}
+    {{ column }},
+    {%- endfor %}
+    currency,
+    sum(amount) as amount,
+    count(*) as charges,
+    max(last_synced_at) as last_synced_at
+from {{ ref('spend_daily') }}
+group by
+    usage_date,
+    {%- for column in columns %}
+    {{ column }},
+    {%- endfor %}
+    currency
+{% endmacro %}
