@@ -34,11 +34,17 @@ select
     sum(amount) as amount,
     count(*) as charges,
     max(last_synced_at) as last_synced_at
-from {{ ref('spend_daily') }}
+from {{ ref('openai__spend_daily') }}
 group by
     usage_date,
     {%- for column in columns %}
     {{ column }},
     {%- endfor %}
     currency
+{% endmacro %}
+
+
+{#- A union without repetitions: some warehouses want the word, others refuse it. -#}
+{% macro union_distinct() %}
+    {{ return('union distinct' if target.type in ['bigquery', 'clickhouse'] else 'union') }}
 {% endmacro %}
