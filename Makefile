@@ -7,15 +7,17 @@ SHELL := bash
 
 BINARY := $(abspath $(or $(CARGO_TARGET_DIR),target)/debug/openai-elt)
 VENV := .venv
+DBT_VENV := .venv-dbt
+ADAPTERS_VENV := .venv-dbt-adapters
 PYTHON ?= python3
 DENY_VERSION := 0.20.2
 PYTEST ?= -n auto
 CRASH_STRIDE ?= 5
 
-.PHONY: help build demo test test-rust test-outside conformance check fmt clippy deny advisories docs docs-check clean
+.PHONY: help build demo test test-rust test-outside test-dbt test-dbt-adapters dbt-models conformance check fmt clippy deny advisories docs docs-check clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## Build the program (target/debug/openai-elt)
 	cargo build --locked
@@ -30,6 +32,16 @@ test-rust: ## Run the Rust tests only (CRASH_STRIDE=1 crashes at every operation
 
 test-outside: build $(VENV)/ready ## Run the outside tests only (PYTEST="-k name" chooses)
 	OPENAI_ELT_BIN=$(BINARY) $(VENV)/bin/pytest $(PYTEST)
+
+test-dbt: build $(DBT_VENV)/ready ## Build the dbt models on a simulated lake and compare their figures with it
+	OPENAI_ELT_BIN=$(BINARY) $(DBT_VENV)/bin/pytest -c dbt/checks/pytest.ini dbt/checks
+
+test-dbt-adapters: $(ADAPTERS_VENV)/ready ## Compile the dbt models with the adapters of other warehouses (1 GB of them)
+	$(ADAPTERS_VENV)/bin/pytest -c dbt/portability/pytest.ini dbt/portability
+
+dbt-models: build $(DBT_VENV)/ready ## Write the generated parts of dbt/ and docs/models.md
+	$(BINARY) tables --format json | $(DBT_VENV)/bin/python dbt/generate.py
+	$(DBT_VENV)/bin/python dbt/describe.py
 
 conformance: $(VENV)/ready ## Compare schemas/ with the official SDK, and with OPENAPI="one.json two.json"
 	PYTHONPATH=tests $(VENV)/bin/python -m conformance $(OPENAPI)
@@ -65,6 +77,16 @@ $(VENV)/ready: requirements-test.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement requirements-test.txt
 	touch $@
 
+$(DBT_VENV)/ready: dbt/requirements.txt
+	$(PYTHON) -m venv $(DBT_VENV)
+	$(DBT_VENV)/bin/pip install --quiet --disable-pip-version-check --requirement dbt/requirements.txt
+	touch $@
+
+$(ADAPTERS_VENV)/ready: dbt/portability/requirements.txt
+	$(PYTHON) -m venv $(ADAPTERS_VENV)
+	$(ADAPTERS_VENV)/bin/pip install --quiet --disable-pip-version-check --requirement dbt/portability/requirements.txt
+	touch $@
+
 clean: ## Remove what was built and the demo's lake
 	cargo clean
-	rm -rf $(VENV) demo-lake
+	rm -rf $(VENV) $(DBT_VENV) $(ADAPTERS_VENV) dbt/target dbt/logs demo-lake

@@ -11,3 +11,21 @@
 {% macro permission_places() %}
     {{ return(100) }}
 {% endmacro %}
+
+
+{#- The part of a text between its commas at a place that a column says: dbt's split_part wants a number. -#}
+{% macro part_at(text, place) %}
+    {{ return(adapter.dispatch('part_at', 'openai_elt')(text, place)) }}
+{% endmacro %}
+
+{% macro default__part_at(text, place) %}
+    {{ return('split_part(' ~ text ~ ", ',', " ~ place ~ ')') }}
+{% endmacro %}
+
+{% macro bigquery__part_at(text, place) %}
+    {{ return('split(' ~ text ~ ", ',')[safe_ordinal(" ~ place ~ ')]') }}
+{% endmacro %}
+
+{% macro clickhouse__part_at(text, place) %}
+    {{ return("splitByChar(',', ifNull(" ~ text ~ ", ''))[" ~ place ~ ']') }}
+{% endmacro %}

@@ -17,9 +17,15 @@
 {% endmacro %}
 
 
+{#- A sum of counts as the integer that it is: left alone, warehouses make a decimal or a 128-bit integer of it. -#}
+{% macro total(expression) %}
+    {{ return('cast(sum(' ~ expression ~ ') as ' ~ type_of('int') ~ ')') }}
+{% endmacro %}
+
+
 {#- Rows of a condition. -#}
 {% macro count_if(condition) %}
-    {{ return('sum(case when ' ~ condition ~ ' then 1 else 0 end)') }}
+    {{ return(total('case when ' ~ condition ~ ' then 1 else 0 end')) }}
 {% endmacro %}
 
 

@@ -12,13 +12,13 @@ select
     count(distinct weeks.user_id) as active_users,
     {{ count_if('weeks.is_first_week') }} as new_users,
     {{ count_if('earlier.user_id is not null') }} as returning_users,
-    sum(weeks.threads) as threads,
-    sum(weeks.turns) as turns,
+    {{ total('weeks.threads') }} as threads,
+    {{ total('weeks.turns') }} as turns,
     {{ ratio('sum(weeks.turns)', 'count(distinct weeks.user_id)') }} as turns_per_active_user,
     sum(weeks.credits) as credits,
     sum(weeks.estimated_cost_usd) as estimated_cost_usd,
-    sum(weeks.lines_committed) as lines_committed,
-    sum(weeks.commits_with_codex) as commits_with_codex,
+    {{ total('weeks.lines_committed') }} as lines_committed,
+    {{ total('weeks.commits_with_codex') }} as commits_with_codex,
     {{ ratio('sum(weeks.commits_with_codex)', 'sum(weeks.commits)') }} as commit_share
 from weeks
 left join weeks as earlier

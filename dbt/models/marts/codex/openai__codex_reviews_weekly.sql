@@ -7,11 +7,11 @@ with reviews as (
     select
         workspace_id,
         {{ week_of(utc_date('start_time')) }} as week,
-        sum(pull_request_reviews) as reviews_made,
-        sum(comments) as comments_made,
-        sum(comment_details_p0) as comments_p0,
-        sum(comment_details_p1) as comments_p1,
-        sum(comment_details_p2) as comments_p2
+        {{ total('pull_request_reviews') }} as reviews_made,
+        {{ total('comments') }} as comments_made,
+        {{ total('comment_details_p0') }} as comments_p0,
+        {{ total('comment_details_p1') }} as comments_p1,
+        {{ total('comment_details_p2') }} as comments_p2
     from {{ ref('stg_openai__codex_code_reviews') }}
     group by 1, 2
 
@@ -22,15 +22,15 @@ responses as (
     select
         workspace_id,
         {{ week_of(utc_date('start_time')) }} as week,
-        sum(pull_request_reviews) as reviews_merged,
-        sum(comments) as comments_merged,
-        sum(comment_response_details_engaged) as comments_engaged,
-        sum(comment_response_details_replied) as comments_replied,
-        sum(comment_response_details_reacted) as comments_reacted,
-        sum(comment_response_details_upvoted) as comments_upvoted,
-        sum(comment_response_details_downvoted) as comments_downvoted,
-        sum(replies) as replies,
-        sum(reactions) as reactions
+        {{ total('pull_request_reviews') }} as reviews_merged,
+        {{ total('comments') }} as comments_merged,
+        {{ total('comment_response_details_engaged') }} as comments_engaged,
+        {{ total('comment_response_details_replied') }} as comments_replied,
+        {{ total('comment_response_details_reacted') }} as comments_reacted,
+        {{ total('comment_response_details_upvoted') }} as comments_upvoted,
+        {{ total('comment_response_details_downvoted') }} as comments_downvoted,
+        {{ total('replies') }} as replies,
+        {{ total('reactions') }} as reactions
     from {{ ref('stg_openai__codex_code_review_responses') }}
     group by 1, 2
 

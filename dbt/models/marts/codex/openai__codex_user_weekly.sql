@@ -44,19 +44,19 @@ weeks as (
         week,
         max(actor_email) as actor_email,
         {{ count_if('coalesce(threads, 0) + coalesce(turns, 0) > 0') }} as active_days,
-        sum(threads) as threads,
-        sum(turns) as turns,
+        {{ total('threads') }} as threads,
+        {{ total('turns') }} as turns,
         sum(credits) as credits,
         sum(estimated_cost_usd) as estimated_cost_usd,
         sum(cost_usd) as cost_usd,
-        sum(uncached_text_input_tokens) as uncached_text_input_tokens,
-        sum(cached_text_input_tokens) as cached_text_input_tokens,
-        sum(text_output_tokens) as text_output_tokens,
-        sum(code_attribution_lines_added) as lines_added,
-        sum(code_attribution_lines_removed) as lines_removed,
-        sum(code_attribution_lines_committed) as lines_committed,
-        sum(code_attribution_commits_with_codex_contribution) as commits_with_codex,
-        sum(code_attribution_commits_total_commits) as commits
+        {{ total('uncached_text_input_tokens') }} as uncached_text_input_tokens,
+        {{ total('cached_text_input_tokens') }} as cached_text_input_tokens,
+        {{ total('text_output_tokens') }} as text_output_tokens,
+        {{ total('code_attribution_lines_added') }} as lines_added,
+        {{ total('code_attribution_lines_removed') }} as lines_removed,
+        {{ total('code_attribution_lines_committed') }} as lines_committed,
+        {{ total('code_attribution_commits_with_codex_contribution') }} as commits_with_codex,
+        {{ total('code_attribution_commits_total_commits') }} as commits
     from days
     group by 1, 2, 3
 

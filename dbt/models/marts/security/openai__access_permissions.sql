@@ -25,7 +25,7 @@ parts as (
 
     select
         roles.*,
-        {{ dbt.split_part('roles.listed', "','", 'places.place') }} as permission
+        {{ part_at('roles.listed', 'places.place') }} as permission
     from roles
     inner join places on places.place <= length(roles.listed) - length(replace(roles.listed, ',', '')) + 1
 

@@ -33,14 +33,14 @@ added_up as (
         user_id,
         api_key_id,
         model,
-        sum(num_model_requests) as requests,
-        sum(input_tokens) as input_tokens,
-        sum(coalesce(input_cached_tokens, 0)) as input_cached_tokens,
-        sum(coalesce(input_cache_write_tokens, 0)) as input_cache_write_tokens,
-        sum(output_tokens) as output_tokens,
-        sum(coalesce(input_tokens, 0) + coalesce(output_tokens, 0)) as total_tokens,
-        sum(case when is_batch then coalesce(input_tokens, 0) + coalesce(output_tokens, 0) else 0 end) as batch_tokens,
-        sum(case when is_batch then num_model_requests else 0 end) as batch_requests
+        {{ total('num_model_requests') }} as requests,
+        {{ total('input_tokens') }} as input_tokens,
+        {{ total('coalesce(input_cached_tokens, 0)') }} as input_cached_tokens,
+        {{ total('coalesce(input_cache_write_tokens, 0)') }} as input_cache_write_tokens,
+        {{ total('output_tokens') }} as output_tokens,
+        {{ total('coalesce(input_tokens, 0) + coalesce(output_tokens, 0)') }} as total_tokens,
+        {{ total('case when is_batch then coalesce(input_tokens, 0) + coalesce(output_tokens, 0) else 0 end') }} as batch_tokens,
+        {{ total('case when is_batch then num_model_requests else 0 end') }} as batch_requests
     from counted
     group by 1, 2, 3, 4, 5, 6
 

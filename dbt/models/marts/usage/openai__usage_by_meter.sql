@@ -41,7 +41,7 @@ select
     model,
     meter,
     unit,
-    sum(quantity) as quantity
+    {{ total('quantity') }} as quantity
 from counted
 where model is not null
 group by 1, 2, 3, 4
