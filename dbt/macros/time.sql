@@ -10,6 +10,19 @@
     {{ return('cast((' ~ column ~ ') at time zone \'UTC\' as date)') }}
 {% endmacro %}
 
+{#- Timestamps without a zone, see type_of. -#}
+{% macro redshift__utc_date(column) %}
+    {{ return('cast(' ~ column ~ ' as date)') }}
+{% endmacro %}
+
+{% macro trino__utc_date(column) %}
+    {{ return('cast(' ~ column ~ ' as date)') }}
+{% endmacro %}
+
+{% macro athena__utc_date(column) %}
+    {{ return('cast(' ~ column ~ ' as date)') }}
+{% endmacro %}
+
 {% macro snowflake__utc_date(column) %}
     {{ return("to_date(convert_timezone('UTC', " ~ column ~ '))') }}
 {% endmacro %}
@@ -69,6 +82,18 @@
 
 {% macro default__utc_midnight(day) %}
     {{ return('cast(' ~ day ~ ' as timestamp) at time zone \'UTC\'') }}
+{% endmacro %}
+
+{% macro redshift__utc_midnight(day) %}
+    {{ return('cast(' ~ day ~ ' as timestamp)') }}
+{% endmacro %}
+
+{% macro trino__utc_midnight(day) %}
+    {{ return('cast(' ~ day ~ ' as timestamp(6))') }}
+{% endmacro %}
+
+{% macro athena__utc_midnight(day) %}
+    {{ return('cast(' ~ day ~ ' as timestamp)') }}
 {% endmacro %}
 
 {% macro snowflake__utc_midnight(day) %}

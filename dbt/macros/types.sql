@@ -34,12 +34,17 @@
     {{ return({'float': 'double', 'decimal': 'decimal(38, 18)', 'timestamp': 'timestamp'}.get(type) or openai_elt.default__type_of(type)) }}
 {% endmacro %}
 
+{#- `openai-elt schema` makes these three's timestamps without a zone: they are UTC. -#}
+{% macro redshift__type_of(type) %}
+    {{ return({'timestamp': 'timestamp'}.get(type) or openai_elt.default__type_of(type)) }}
+{% endmacro %}
+
 {% macro trino__type_of(type) %}
-    {{ return({'float': 'double', 'decimal': 'decimal(38, 18)', 'timestamp': 'timestamp(6) with time zone'}.get(type) or openai_elt.default__type_of(type)) }}
+    {{ return({'float': 'double', 'decimal': 'decimal(38, 18)', 'timestamp': 'timestamp(6)'}.get(type) or openai_elt.default__type_of(type)) }}
 {% endmacro %}
 
 {% macro athena__type_of(type) %}
-    {{ return(openai_elt.trino__type_of(type)) }}
+    {{ return({'float': 'double', 'decimal': 'decimal(38, 18)', 'timestamp': 'timestamp'}.get(type) or openai_elt.default__type_of(type)) }}
 {% endmacro %}
 
 {#- In ClickHouse a column is null only when its type says so. -#}
@@ -67,7 +72,10 @@
 {% endmacro %}
 
 
-{#- Columns whose name is a word of SQL in some warehouse. -#}
+{#- A column's name, quoted where it is a word of SQL; Snowflake has made it upper case. -#}
 {% macro named(column) %}
-    {{ return(adapter.quote(column) if column in ['default'] else column) }}
+    {%- if column in ['default'] -%}
+        {{ return(adapter.quote(column | upper if target.type == 'snowflake' else column)) }}
+    {%- endif -%}
+    {{ return(column) }}
 {% endmacro %}
