@@ -95,7 +95,7 @@ def sources(tables):
         "sources:",
         "  - name: openai",
         "    description: Tables of openai-elt, loaded into a schema of the warehouse or, with DuckDB, read in the lake.",
-        "    database: \"{{ var('database') or target.database }}\"",
+        "    database: \"{{ var('database') or target.database or '' }}\"",
         "    schema: \"{{ var('schema') }}\"",
         "    loaded_at_field: _synced_at",
         "    config:",

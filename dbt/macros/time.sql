@@ -70,7 +70,7 @@
 
 {% macro default__utc_month(column, next) %}
     {%- set month = dbt.date_trunc('month', utc_date(column)) -%}
-    {%- if next %}{% set month = dbt.dateadd('month', 1, month) %}{% endif -%}
+    {%- if next %}{% set month = month_after(month) %}{% endif -%}
     {{ return(utc_midnight('cast(' ~ month ~ ' as date)')) }}
 {% endmacro %}
 
@@ -110,4 +110,46 @@
 
 {% macro clickhouse__utc_midnight(day) %}
     {{ return('toDateTime64(' ~ day ~ ", 6, 'UTC')") }}
+{% endmacro %}
+
+
+{#- The first day of the month after a month's first day. Databricks' own dateadd wants a connection to write it. -#}
+{% macro month_after(month) %}
+    {{ return(adapter.dispatch('month_after', 'openai_elt')(month)) }}
+{% endmacro %}
+
+{% macro default__month_after(month) %}
+    {{ return(dbt.dateadd('month', 1, month)) }}
+{% endmacro %}
+
+{% macro spark__month_after(month) %}
+    {{ return('add_months(' ~ month ~ ', 1)') }}
+{% endmacro %}
+
+
+{#- The Monday before a Monday. -#}
+{% macro week_before(monday) %}
+    {{ return(adapter.dispatch('week_before', 'openai_elt')(monday)) }}
+{% endmacro %}
+
+{% macro default__week_before(monday) %}
+    {{ return('cast(' ~ dbt.dateadd('day', -7, monday) ~ ' as date)') }}
+{% endmacro %}
+
+{% macro spark__week_before(monday) %}
+    {{ return('date_sub(' ~ monday ~ ', 7)') }}
+{% endmacro %}
+
+
+{#- Days from one day to another. Databricks' own datediff wants a connection to write it. -#}
+{% macro days_between(first, last) %}
+    {{ return(adapter.dispatch('days_between', 'openai_elt')(first, last)) }}
+{% endmacro %}
+
+{% macro default__days_between(first, last) %}
+    {{ return(dbt.datediff(first, last, 'day')) }}
+{% endmacro %}
+
+{% macro spark__days_between(first, last) %}
+    {{ return('datediff(' ~ last ~ ', ' ~ first ~ ')') }}
 {% endmacro %}

@@ -24,5 +24,5 @@ from weeks
 left join weeks as earlier
     on earlier.workspace_id = weeks.workspace_id
     and earlier.user_id = weeks.user_id
-    and earlier.week = cast({{ dbt.dateadd('day', -7, 'weeks.week') }} as date)
+    and earlier.week = {{ week_before('weeks.week') }}
 group by weeks.workspace_id, weeks.week

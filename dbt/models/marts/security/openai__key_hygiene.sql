@@ -30,7 +30,7 @@ spend as (
         sum(spend.amount) as amount
     from {{ ref('openai__spend_daily') }} as spend
     cross join last_read
-    where {{ dbt.datediff('spend.usage_date', 'last_read.read_on', 'day') }} < 30
+    where {{ days_between('spend.usage_date', 'last_read.read_on') }} < 30
     group by 1, 2
 
 ),
@@ -43,8 +43,8 @@ aged as (
         projects.project_name,
         projects.status as project_status,
         coalesce(living.owner_email, users.user_email) as known_owner_email,
-        {{ dbt.datediff(utc_date('living.created_at'), 'last_read.read_on', 'day') }} as age_days,
-        {{ dbt.datediff(utc_date('living.last_used_at'), 'last_read.read_on', 'day') }} as days_since_use,
+        {{ days_between(utc_date('living.created_at'), 'last_read.read_on') }} as age_days,
+        {{ days_between(utc_date('living.last_used_at'), 'last_read.read_on') }} as days_since_use,
         case
             when living.owner_project_access = 'inactive' then true
             when living.owner_type = 'user' then not coalesce(users.is_member, false)

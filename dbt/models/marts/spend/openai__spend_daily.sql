@@ -37,7 +37,7 @@ select
     costs.amount,
     costs.quantity,
     costs.quantity_unit,
-    {{ dbt.datediff('costs.usage_date', 'last_read.read_on', 'day') }} <= 3 as is_provisional,
+    {{ days_between('costs.usage_date', 'last_read.read_on') }} <= 3 as is_provisional,
     costs._synced_at as last_synced_at
 from costs
 cross join last_read
