@@ -7,6 +7,8 @@ SHELL := bash
 
 BINARY := $(abspath $(or $(CARGO_TARGET_DIR),target)/debug/openai-elt)
 VENV := .venv
+DBT_VENV := .venv-dbt
+ADAPTERS_VENV := .venv-dbt-adapters
 PYTHON ?= python3
 DENY_VERSION := 0.20.2
 AZURITE_VERSION := 3.35.0
@@ -16,10 +18,10 @@ CRASH_STRIDE ?= 5
 FUZZ_SECONDS ?= 20
 FUZZ_TARGETS ?=
 
-.PHONY: help build demo test test-rust test-outside test-warehouses kills fuzz conformance check fmt clippy deny advisories docs docs-check clean screenshots reliability
+.PHONY: help build demo test test-rust test-outside test-warehouses kills fuzz conformance check fmt clippy deny advisories docs docs-check clean screenshots reliability test-dbt test-dbt-adapters dbt-models
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## Build the program (target/debug/openai-elt)
 	cargo build --locked
@@ -59,6 +61,15 @@ test-warehouses: build $(VENV)/ready $(WAREHOUSES:%=.venv-%/ready) ## Load the l
 	for suite in $(WAREHOUSES); do \
 	  OPENAI_ELT_BIN=$(BINARY) WAREHOUSE_LAKES=$(LAKES) .venv-$$suite/bin/pytest $(PYTEST) -p no:bqemulator tests/warehouses/$$suite; \
 	done
+test-dbt: build $(DBT_VENV)/ready ## Build the dbt models on a simulated lake and compare their figures with it
+	OPENAI_ELT_BIN=$(BINARY) $(DBT_VENV)/bin/pytest -c dbt/checks/pytest.ini dbt/checks
+
+test-dbt-adapters: build $(ADAPTERS_VENV)/ready ## Build the dbt models on PostgreSQL, compile them for other warehouses (1 GB of adapters)
+	OPENAI_ELT_BIN=$(BINARY) $(ADAPTERS_VENV)/bin/pytest -c dbt/portability/pytest.ini dbt/portability
+
+dbt-models: build $(DBT_VENV)/ready ## Write the generated parts of dbt/ and docs/models.md
+	$(BINARY) tables --format json | $(DBT_VENV)/bin/python dbt/generate.py
+	$(DBT_VENV)/bin/python dbt/describe.py
 
 conformance: $(VENV)/ready ## Compare schemas/ with the official SDK, and with OPENAPI="one.json two.json"
 	PYTHONPATH=tests $(VENV)/bin/python -m conformance $(OPENAPI)
@@ -108,8 +119,17 @@ $(VENV)/ready: requirements-test.txt
 .venv-%/ready: tests/warehouses/%/requirements.txt
 	$(PYTHON) -m venv .venv-$*
 	.venv-$*/bin/pip install --quiet --disable-pip-version-check --requirement $<
+$(DBT_VENV)/ready: dbt/requirements.txt
+	$(PYTHON) -m venv $(DBT_VENV)
+	$(DBT_VENV)/bin/pip install --quiet --disable-pip-version-check --requirement dbt/requirements.txt
+	touch $@
+
+$(ADAPTERS_VENV)/ready: dbt/portability/requirements.txt
+	$(PYTHON) -m venv $(ADAPTERS_VENV)
+	$(ADAPTERS_VENV)/bin/pip install --quiet --disable-pip-version-check --requirement dbt/portability/requirements.txt
 	touch $@
 
 clean: ## Remove what was built and the demo's lake
 	cargo clean
 	rm -rf $(VENV) $(WAREHOUSES:%=.venv-%) demo-lake
+	rm -rf $(VENV) $(DBT_VENV) $(ADAPTERS_VENV) dbt/target dbt/logs demo-lake
