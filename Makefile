@@ -7,6 +7,7 @@ SHELL := bash
 
 BINARY := $(abspath $(or $(CARGO_TARGET_DIR),target)/debug/openai-elt)
 VENV := .venv
+BENCH_VENV := .venv-bench
 PYTHON ?= python3
 DENY_VERSION := 0.20.2
 PYTEST ?= -n auto
@@ -14,7 +15,7 @@ CRASH_STRIDE ?= 5
 FUZZ_SECONDS ?= 20
 FUZZ_TARGETS ?=
 
-.PHONY: help build demo test test-rust test-outside fuzz conformance check fmt clippy deny advisories docs docs-check clean screenshots reliability
+.PHONY: help build demo test test-rust test-outside fuzz conformance bench check fmt clippy deny advisories docs docs-check clean screenshots reliability
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +47,13 @@ fuzz: ## Attack what comes from outside, FUZZ_SECONDS=20 for each target (FUZZ_T
 
 conformance: $(VENV)/ready ## Compare schemas/ with the official SDK, and with OPENAPI="one.json two.json"
 	PYTHONPATH=tests $(VENV)/bin/python -m conformance $(OPENAPI)
+
+bench: $(BENCH_VENV)/ready ## Measure against dlt and against the limit of one core, waiting, growth (half an hour; not a test)
+	cargo build --locked --release --bin openai-elt --example bench-server
+	cargo bench --locked --bench engine
+	$(BENCH_VENV)/bin/python bench/compare.py
+	$(BENCH_VENV)/bin/python bench/waiting.py
+	$(BENCH_VENV)/bin/python bench/growth.py
 
 check: fmt clippy deny docs-check ## Check format, lints, licences of dependencies, and that docs are up to date
 
@@ -82,6 +90,11 @@ $(VENV)/ready: requirements-test.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement requirements-test.txt
 	touch $@
 
+$(BENCH_VENV)/ready: bench/requirements.txt
+	$(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/pip install --quiet --disable-pip-version-check --requirement bench/requirements.txt
+	touch $@
+
 clean: ## Remove what was built and the demo's lake
 	cargo clean
-	rm -rf $(VENV) demo-lake
+	rm -rf $(VENV) $(BENCH_VENV) demo-lake
