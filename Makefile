@@ -9,6 +9,7 @@ BINARY := $(abspath $(or $(CARGO_TARGET_DIR),target)/debug/openai-elt)
 VENV := .venv
 DBT_VENV := .venv-dbt
 ADAPTERS_VENV := .venv-dbt-adapters
+BENCH_VENV := .venv-bench
 PYTHON ?= python3
 DENY_VERSION := 0.20.2
 AZURITE_VERSION := 3.35.0
@@ -18,7 +19,7 @@ CRASH_STRIDE ?= 5
 FUZZ_SECONDS ?= 20
 FUZZ_TARGETS ?=
 
-.PHONY: help build demo test test-rust test-outside test-warehouses kills fuzz conformance check fmt clippy deny advisories docs docs-check clean screenshots reliability test-dbt test-dbt-adapters dbt-models
+.PHONY: help build demo test test-rust test-outside test-warehouses kills fuzz conformance check fmt clippy deny advisories docs docs-check clean screenshots reliability test-dbt test-dbt-adapters dbt-models bench
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +75,13 @@ dbt-models: build $(DBT_VENV)/ready ## Write the generated parts of dbt/ and doc
 conformance: $(VENV)/ready ## Compare schemas/ with the official SDK, and with OPENAPI="one.json two.json"
 	PYTHONPATH=tests $(VENV)/bin/python -m conformance $(OPENAPI)
 
+bench: $(BENCH_VENV)/ready ## Measure against dlt and against the limit of one core, waiting, growth (half an hour; not a test)
+	cargo build --locked --release --bin openai-elt --example bench-server
+	cargo bench --locked --bench engine
+	$(BENCH_VENV)/bin/python bench/compare.py
+	$(BENCH_VENV)/bin/python bench/waiting.py
+	$(BENCH_VENV)/bin/python bench/growth.py
+
 check: fmt clippy deny docs-check ## Check format, lints, licences of dependencies, and that docs are up to date
 
 fmt:
@@ -127,9 +135,13 @@ $(DBT_VENV)/ready: dbt/requirements.txt
 $(ADAPTERS_VENV)/ready: dbt/portability/requirements.txt
 	$(PYTHON) -m venv $(ADAPTERS_VENV)
 	$(ADAPTERS_VENV)/bin/pip install --quiet --disable-pip-version-check --requirement dbt/portability/requirements.txt
+$(BENCH_VENV)/ready: bench/requirements.txt
+	$(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/pip install --quiet --disable-pip-version-check --requirement bench/requirements.txt
 	touch $@
 
 clean: ## Remove what was built and the demo's lake
 	cargo clean
 	rm -rf $(VENV) $(WAREHOUSES:%=.venv-%) demo-lake
 	rm -rf $(VENV) $(DBT_VENV) $(ADAPTERS_VENV) dbt/target dbt/logs demo-lake
+	rm -rf $(VENV) $(BENCH_VENV) demo-lake

@@ -1,4 +1,4 @@
-//! The pure middle of the program, for fuzz targets (`fuzz/`) and benchmarks (`benches/`).
+//! The pure middle of the program, for fuzz targets (`fuzz/`) and benchmarks (`bench/`).
 //!
 //! Thin on purpose: what is measured and attacked here is what a sync runs.
 //! Beside the handles stands a second opinion ([`Bench::hold`], [`Pages::hold`]):
@@ -9,6 +9,7 @@ mod made;
 mod oracle;
 mod outside;
 mod paging;
+mod slices;
 mod tree;
 
 use std::sync::{Arc, OnceLock};
@@ -22,6 +23,7 @@ use crate::decode::json::Scanner;
 use crate::schema::{Catalog, Table};
 pub use outside::{config_file, refusal, state_file};
 pub use paging::Pages;
+pub use slices::Slices;
 use tree::{Tree, Why};
 
 /// A text that an input can hide under the name of a secret; then no output may have it.
