@@ -130,7 +130,7 @@ fn parts(criterion: &mut Criterion<OnCpu>, work: &Work) -> Outcome<()> {
     group.throughput(Throughput::Bytes(work.bytes));
     group.bench_function(work.set, |bencher| {
         let fresh = || (Slices::new(work.table), batches.clone());
-        let write = |(slices, batches): (Option<Slices>, Vec<(Option<NaiveDate>, Vec<RecordBatch>)>)| {
+        let write = |(slices, batches): (Option<Slices>, Days)| {
             slices.is_some_and(|slices| batches.into_iter().all(|(day, batches)| slices.write(day, batches).is_ok()))
         };
         bencher.iter_batched(fresh, write, BatchSize::PerIteration);
@@ -138,6 +138,9 @@ fn parts(criterion: &mut Criterion<OnCpu>, work: &Work) -> Outcome<()> {
     group.finish();
     Ok(())
 }
+
+/// The rows of each day.
+type Days = Vec<(Option<NaiveDate>, Vec<RecordBatch>)>;
 
 /// A slice of 100,000 users is rewritten: every tenth came again, the others become tombstones.
 fn merge(criterion: &mut Criterion<OnCpu>) -> Outcome<()> {

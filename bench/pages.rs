@@ -28,7 +28,7 @@ enum Style {
 /// One of the three sets.
 pub(crate) struct Set {
     style: Style,
-    text: String,
+    pub(crate) text: String,
     /// Where each record begins, and one more: where the next would begin.
     starts: Vec<usize>,
     /// The second of each record, in the order of the list; empty when the list has no time.
@@ -69,11 +69,6 @@ impl Set {
 
     fn len(&self) -> usize {
         self.starts.len() - 1
-    }
-
-    /// Bytes of all records.
-    pub(crate) fn bytes(&self) -> usize {
-        self.text.len()
     }
 
     /// One page. None when the token is not of this list.

@@ -36,7 +36,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         sets.insert(name, set);
     }
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-    let bytes: BTreeMap<&str, usize> = sets.iter().map(|(name, set)| (name.as_str(), set.bytes())).collect();
+    let bytes: BTreeMap<&str, usize> = sets.iter().map(|(name, set)| (name.as_str(), set.text.len())).collect();
     let told = serde_json::json!({"base_url": format!("http://{}/v1", listener.local_addr()?), "bytes": bytes});
     writeln!(std::io::stdout(), "{told}")?;
     let sets = Arc::new(sets);
