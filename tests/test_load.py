@@ -8,9 +8,13 @@ import json
 import os
 import pathlib
 import shutil
+import socket
+import socketserver
+import ssl
 import struct
 import subprocess
 import sys
+import threading
 from decimal import Decimal
 
 import duckdb
@@ -199,12 +203,12 @@ def test_a_killed_load_goes_on(target, lake):
 
 
 def test_hard_values_arrive_exactly(target, lake):
-    texts = ["it's", "back\\slash", "\\N", "", "line\nline\r\n", "nul\0nul", "\U0001f600 é ‮ 漢", "<null>x", "\t", "a" * 100_000]
+    texts = ["it's", "back\\slash", "\\N", "", "line\nline\r\n", "nul\0nul", "\U0001f600 é \u202e 漢", "<null>x", "\t", "a" * 100_000]
     replace(lake / "invites/data.parquet", "email", texts)
     replace(lake / "invites/data.parquet", "_extra", ['{"a":"\\u0000","b":"\\ud800"}', "[]", '"x"', "1e400", '{"a":1,"a":2}'])
     day = next(iter(sorted((lake / "costs").iterdir()))) / "data.parquet"
     biggest = Decimal("99999999999999999999.999999999999999999")
-    replace(day, "amount", [biggest, -biggest, Decimal("1e-18"), Decimal(0), Decimal("-0.5"), Decimal("10000"), None])
+    replace(day, "amount", [biggest, biggest.copy_negate(), Decimal("1e-18"), Decimal(0), Decimal("-0.5"), Decimal("10000"), None])
     run = load(target, lake, "--tables", "invites,costs")
     assert differences(target, lake, ["invites", "costs"]) == {}
     warnings = run.report["tables"]["invites"]["warnings"]
@@ -275,6 +279,79 @@ def test_what_cannot_be_loaded_is_told(tmp_path, made):
     assert code == 3 and "cannot be reached" in words and "hunter2" not in words
     code, words = told("--to", f"duckdb:{tmp_path}/x.duckdb", "--duckdb", tmp_path / "nothing")
     assert code == 1 and "pip install duckdb-cli" in words and "schema --dialect duckdb" in words
+
+
+def authority(folder: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
+    """A certificate authority of this test, and a certificate for `localhost` with its key."""
+    run = lambda *words: subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)  # noqa: E731
+    run("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.key", "-out", "ca.pem", "-days", "30", "-subj", "/CN=ca",
+        "-addext", "basicConstraints=critical,CA:TRUE")
+    run("req", "-newkey", "rsa:2048", "-nodes", "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=localhost")
+    (folder / "ext").write_text("subjectAltName=DNS:localhost\nextendedKeyUsage=serverAuth\nbasicConstraints=CA:FALSE\n")
+    run("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "30",
+        "-extfile", "ext", "-out", "server.pem")
+    (folder / "both.pem").write_bytes((folder / "server.pem").read_bytes() + (folder / "server.key").read_bytes())
+    return folder / "ca.pem", folder / "both.pem"
+
+
+class TlsDoor(socketserver.ThreadingTCPServer):
+    """PostgreSQL's TLS at a TCP port: takes the request for it, and passes what it carries to the server's socket."""
+
+    daemon_threads = True
+
+    def __init__(self, certificate: pathlib.Path, socket_path: str):
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(certificate)
+        self.socket_path = socket_path
+        self.plain = 0
+        super().__init__(("127.0.0.1", 0), TlsPassage)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+class TlsPassage(socketserver.BaseRequestHandler):
+    def handle(self):
+        if self.request.recv(8) != bytes.fromhex("0000000804d2162f"):
+            self.server.plain += 1
+            return
+        self.request.sendall(b"S")
+        try:
+            inside = self.server.context.wrap_socket(self.request, server_side=True)
+        except (ssl.SSLError, OSError):
+            return
+        with socket.socket(socket.AF_UNIX) as outside:
+            outside.connect(self.server.socket_path)
+            back = threading.Thread(target=pour, args=(outside, inside), daemon=True)
+            back.start()
+            pour(inside, outside)
+            outside.shutdown(socket.SHUT_RDWR)
+            back.join()
+
+
+def pour(source, sink) -> None:
+    try:
+        while chunk := source.recv(65536):
+            sink.sendall(chunk)
+    except OSError:
+        pass
+
+
+def test_tls_is_checked(server, made, tmp_path):
+    target = Postgres(server, "over_tls")
+    trusted, certificate = authority(tmp_path)
+    with TlsDoor(certificate, f"{target.socket}/.s.PGSQL.5432") as door:
+        port = door.server_address[1]
+
+        def over(host: str, mode: str, code, **env):
+            url = f"postgres://postgres@{host}:{port}/over_tls?sslmode={mode}"
+            return command("load", "--dest", made, "--to", url, "--tables", "users", "--format", "json", env=env, code=code)
+
+        good = over("localhost", "require", 0, SSL_CERT_FILE=str(trusted))
+        assert loaded(good) == 1
+        assert "cannot be reached" in over("localhost", "require", 3).err, "an authority that nobody trusts"
+        wrong = over("127.0.0.1", "verify-full", 3, SSL_CERT_FILE=str(trusted))
+        assert "certificate" in wrong.err, "a name that the certificate does not have"
+        assert door.plain == 0, "nothing was sent in the clear"
+        door.shutdown()
 
 
 def test_two_loads_are_kept_apart(server, made):

@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use futures::TryStreamExt;
 use serde::Deserialize;
@@ -17,6 +18,10 @@ use super::{Holds, Load, Loaded, checked};
 use crate::error::{Error, Kind, Result};
 use crate::lake::Found;
 use crate::schema::Table;
+
+/// So long a file may be held by another program.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(200);
 
 #[derive(Debug)]
 pub(crate) struct Duckdb {
@@ -38,7 +43,7 @@ impl Duckdb {
              WHERE table_catalog = current_database() AND table_schema = '{schema}'\n\
              UNION ALL SELECT 'slice', path, fingerprint FROM {ledger};\n"
         );
-        let text = self.run("-json", &asked).await?;
+        let text = self.run_when_free(&asked).await?;
         let lines: Vec<Line> = match text.trim() {
             "" | "[]" => Vec::new(),
             text => serde_json::from_str(text)
@@ -56,6 +61,17 @@ impl Duckdb {
             }
         }
         Ok(holds)
+    }
+
+    /// The program of a load that was killed ends what it was doing, and then lets go of the file.
+    async fn run_when_free(&self, sql: &str) -> Result<String> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match self.run("-json", sql).await {
+                Err(e) if e.kind == Kind::Integrity && Instant::now() < until => tokio::time::sleep(PAUSE).await,
+                done => return done,
+            }
+        }
     }
 
     /// One transaction: definitions, and the group's slices.
@@ -125,8 +141,7 @@ impl Duckdb {
                 .hint("close it there, and load again");
         }
         if said.contains("not a valid DuckDB database file") {
-            return Error::integrity(format!("{file} is no DuckDB file"))
-                .hint("give another file, or move this one away");
+            return Error::usage(format!("{file} is no DuckDB file")).hint("give another file, or move this one away");
         }
         Error::new(Kind::Storage, format!("duckdb: {said}"))
             .hint("nothing of the group was loaded; what was loaded before stays")

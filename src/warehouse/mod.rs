@@ -4,6 +4,8 @@ mod changes;
 mod dialect;
 mod fitted;
 mod script;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use changes::{Changes, Runs, all, of_runs};
 pub(crate) use dialect::{Dialect, Name};

@@ -14,7 +14,7 @@ use crate::schema::{Column, Table};
 
 /// From this many changed days on, all of the table is loaded: statements that
 /// list each day have limits (Snowflake takes 1000 files).
-const MANY_DAYS: usize = 1_000;
+pub(super) const MANY_DAYS: usize = 1_000;
 
 /// What a script is about.
 pub(crate) struct Order<'a> {
