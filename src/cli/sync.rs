@@ -154,6 +154,7 @@ pub(crate) async fn perform(plan: Plan, now: DateTime<Utc>) -> Result<RunReport>
     // Read first: a state that is refused must be found before anything is touched.
     state_file.load().await?.check_clock(now)?;
     let stop = CancellationToken::new();
+    let signals = tokio::spawn(stop_on_signal(stop.clone()));
     let lease = Lease::wait(&lake, &run_id, &stop, plan.lock_wait).await?;
     let state = state_file.load().await?;
     let tracks: BTreeMap<String, Arc<Track>> =
@@ -161,7 +162,6 @@ pub(crate) async fn perform(plan: Plan, now: DateTime<Utc>) -> Result<RunReport>
     let sources = plan.sources()?;
     let budgets = sources.values().flatten().map(|s| Arc::clone(s.client.budget())).collect();
     let progress = Progress::start(tracks.values().cloned().collect(), budgets);
-    let signals = tokio::spawn(stop_on_signal(stop.clone()));
     let clock = plan.max_duration.map(|most| {
         let stop = stop.clone();
         tokio::spawn(async move {

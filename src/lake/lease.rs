@@ -64,7 +64,12 @@ impl Lease {
             match Lease::take(lake, run, lost).await {
                 Err(error) if error.kind == Kind::Integrity && tokio::time::Instant::now() < until => {
                     tracing::info!(%error, "waiting");
-                    tokio::time::sleep(Duration::from_millis(500)).await;
+                    tokio::select! {
+                        () = tokio::time::sleep(Duration::from_millis(500)) => {}
+                        () = lost.cancelled() => {
+                            return Err(Error::new(Kind::Interrupted, "interrupted while waiting for another run"));
+                        }
+                    }
                 }
                 outcome => return outcome,
             }

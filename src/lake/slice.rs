@@ -25,7 +25,6 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
-use parquet::schema::types::ColumnPath;
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 
@@ -192,7 +191,7 @@ impl Slice {
         self.pending_bytes = 0;
         let batches = std::mem::take(&mut self.pending);
         if self.writer.is_none() {
-            self.writer = Some(self.start(&batches)?);
+            self.writer = Some(self.start()?);
         }
         let Some(writer) = &mut self.writer else { return Ok(()) };
         for batch in batches {
@@ -204,14 +203,13 @@ impl Slice {
         Ok(())
     }
 
-    fn start(&self, first: &[RecordBatch]) -> Result<AsyncArrowWriter<Summed>> {
+    fn start(&self) -> Result<AsyncArrowWriter<Summed>> {
         let sink = BufWriter::with_capacity(Arc::clone(&self.lake.store), self.lake.aside(&self.path), PART)
             .with_max_concurrency(2);
         let sink = Summed { sink, sha256: Sha256::new() };
         // The Arrow schema is left out of the footer: the Parquet types say it all, to every reader alike.
-        let options = ArrowWriterOptions::new()
-            .with_properties(properties(&self.table, &self.schema, first)?)
-            .with_skip_arrow_metadata(true);
+        let options =
+            ArrowWriterOptions::new().with_properties(properties(&self.table)?).with_skip_arrow_metadata(true);
         AsyncArrowWriter::try_new_with_options(sink, Arc::clone(&self.schema), options).map_err(|e| self.unwritten(e))
     }
 
@@ -363,21 +361,10 @@ fn external(e: Box<dyn std::error::Error + Send + Sync>, shown: &str) -> Error {
 
 /// How every object is written: zstd 1, row groups of about 128 MiB or 1 Mi
 /// rows, statistics, and who wrote it.
-///
-/// A column that is null throughout has nothing to compress, and a compressor of
-/// its own costs more than a small slice's other columns together.
-fn properties(table: &Table, schema: &SchemaRef, first: &[RecordBatch]) -> Result<WriterProperties> {
+fn properties(table: &Table) -> Result<WriterProperties> {
     let level = ZstdLevel::try_new(1).map_err(|e| Error::storage(e.to_string()))?;
     let note = |key: &str, value: String| KeyValue::new(key.to_string(), value);
-    let is_null = |index: &usize| first.iter().all(|b| b.column(*index).null_count() == b.num_rows());
-    let nulls = (0..schema.fields().len()).filter(is_null).map(|index| schema.field(index).name().as_str());
-    let builder = nulls.fold(WriterProperties::builder(), |builder, name| {
-        let column = ColumnPath::from(vec![name.to_string()]);
-        builder
-            .set_column_compression(column.clone(), Compression::UNCOMPRESSED)
-            .set_column_dictionary_enabled(column, false)
-    });
-    Ok(builder
+    Ok(WriterProperties::builder()
         .set_compression(Compression::ZSTD(level))
         .set_max_row_group_row_count(Some(1 << 20))
         .set_max_row_group_bytes(Some(128 << 20))
