@@ -7,7 +7,8 @@ must be what the organization was at one moment, whole, and never an older momen
     a whole table   all rows of that moment; what is gone since is kept, marked `_deleted` (or, below a project
                     that was archived, as it was)
 
-Every look at a table is counted, and what is wrong is kept with the reason.
+Every look at a table is counted, and what is wrong is kept with the reason. Each object is taken once (by a hard link
+on a disk, by one GET in a store): a query engine that opens an object twice while it is replaced can mix two versions.
 """
 
 from __future__ import annotations
