@@ -18,7 +18,7 @@ import pytest
 
 PROJECT = pathlib.Path(__file__).resolve().parent.parent
 ROOT = PROJECT.parent
-PATIENCE = 600  # seconds after which a hanging command is a failure; nothing else here is timed
+PATIENCE = 1800  # seconds after which a hanging command is a failure; nothing else here is timed
 ORGANIZATION = "org-simulated"
 
 

@@ -18,7 +18,7 @@ import sqlglot.expressions as expressions
 HERE = pathlib.Path(__file__).resolve().parent
 PROJECT = HERE.parent
 ADAPTERS = ("athena", "bigquery", "clickhouse", "databricks", "postgres", "redshift", "snowflake", "trino")
-PATIENCE = 900  # seconds after which a hanging command is a failure; nothing else here is timed
+PATIENCE = 1800  # seconds after which a hanging command is a failure; nothing else here is timed
 
 
 @pytest.fixture(scope="module", params=ADAPTERS)

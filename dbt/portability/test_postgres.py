@@ -21,7 +21,7 @@ import psycopg2
 import pytest
 
 PROJECT = pathlib.Path(__file__).resolve().parent.parent
-PATIENCE = 900  # seconds after which a hanging command is a failure; nothing else here is timed
+PATIENCE = 1800  # seconds after which a hanging command is a failure; nothing else here is timed
 TYPES = {
     "string": "text", "int": "bigint", "float": "double precision", "bool": "boolean", "decimal": "numeric(38, 18)",
     "date": "date", "timestamp": "timestamp with time zone", "json": "json",
