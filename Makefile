@@ -17,6 +17,8 @@ AZURITE := $(if $(shell command -v npm),$(VENV)/azurite/$(AZURITE_VERSION))
 PYTEST ?= -n auto
 CRASH_STRIDE ?= 5
 FUZZ_SECONDS ?= 20
+KILLS ?= 1000
+STORE_KILLS ?= 100
 FUZZ_TARGETS ?=
 
 .PHONY: help build demo test test-rust test-outside test-warehouses kills fuzz conformance check fmt clippy deny advisories docs docs-check clean screenshots reliability test-dbt test-dbt-adapters dbt-models bench
@@ -49,8 +51,8 @@ test-outside: build $(VENV)/ready $(AZURITE) ## Run the outside tests only (PYTE
 fuzz: ## Attack what comes from outside, FUZZ_SECONDS=20 for each target (FUZZ_TARGETS="paging refusal" chooses)
 	FUZZ_SECONDS=$(FUZZ_SECONDS) fuzz/run $(FUZZ_TARGETS)
 
-kills: build $(VENV)/ready ## Kill 1,000 syncs on a disk and 100 in an object store, and note the counts in docs/kills.json
-	KILLS=1000 STORE_KILLS=100 KILLS_FILE=docs/kills.json OPENAI_ELT_BIN=$(BINARY) $(VENV)/bin/pytest tests/test_kills.py
+kills: build $(VENV)/ready ## Kill KILLS=1000 syncs on a disk and STORE_KILLS=100 in an object store, and note the counts in docs/kills.json
+	KILLS=$(KILLS) STORE_KILLS=$(STORE_KILLS) KILLS_FILE=docs/kills.json OPENAI_ELT_BIN=$(BINARY) $(VENV)/bin/pytest tests/test_kills.py
 
 # The lake is made once; each suite runs where its engine's pins can be had. bqemulator comes with a pytest
 # plugin that wants Docker.

@@ -95,7 +95,8 @@ def results(where: str, killer: Killer):
 def measured(where: str) -> str:
     """In the words of the page: the counts of the last `make kills`, which do not differ from run to run."""
     counts = MEASURED[where]
-    return f"{counts['kills']:,} kills, {counts['reads']:,} reads, {counts['wrong_reads']} wrong (`make kills`)"
+    name = {"disk": "KILLS", "S3": "STORE_KILLS"}[where]
+    return f"{counts['kills']:,} kills, {counts['reads']:,} reads, {counts['wrong_reads']} wrong (`make kills {name}={counts['kills']}`)"
 
 
 DAMAGES = {
