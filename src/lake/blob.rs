@@ -10,12 +10,11 @@ use bytes::Bytes;
 use chrono::NaiveDate;
 use futures::TryStreamExt;
 use object_store::ObjectStoreExt;
-use object_store::buffered::BufWriter;
 use object_store::path::Path;
 use sha2::{Digest, Sha256};
-use tokio::io::AsyncWriteExt;
 
-use super::{Lake, hex, reason, storage};
+use super::upload::Upload;
+use super::{Lake, hex, storage};
 use crate::error::{Error, Result};
 
 const FILES: &str = "_files";
@@ -28,8 +27,7 @@ pub(crate) struct Blob {
     day: NaiveDate,
     name: String,
     aside: Path,
-    sink: BufWriter,
-    hash: Sha256,
+    sink: Upload,
 }
 
 impl Lake {
@@ -62,14 +60,13 @@ impl Lake {
         self.private_folder("_staging")?;
         let name = Lake::blob_name(id);
         let aside = self.path(&["_staging", &format!("{FILES}~{day}~{name}")]);
-        let sink = BufWriter::new(Arc::clone(&self.store), aside.clone()).with_max_concurrency(2);
-        Ok(Blob { lake: Arc::clone(self), day, name, aside, sink, hash: Sha256::new() })
+        let sink = Upload::new(&self.store, &self.tasks, aside.clone());
+        Ok(Blob { lake: Arc::clone(self), day, name, aside, sink })
     }
 }
 
 impl Blob {
     pub(crate) async fn write(&mut self, part: Bytes) -> Result<()> {
-        self.hash.update(&part);
         let put = self.sink.put(part).await;
         put.map_err(|e| storage(&e, &self.lake.shown).at(self.shown()))
     }
@@ -80,14 +77,11 @@ impl Blob {
 
     /// Lets the file appear; gives its path.
     pub(crate) async fn finish(mut self) -> Result<String> {
-        let shown = self.shown();
-        let unwritten = |e: std::io::Error| {
-            Error::storage(format!("the destination {}: {}", self.lake.shown, reason(&e))).at(shown)
-        };
-        self.sink.shutdown().await.map_err(unwritten)?;
+        let finished = self.sink.finish().await;
+        finished.map_err(|e| storage(&e, &self.lake.shown).at(self.shown()))?;
         let day = format!("date={}", self.day);
         // Parts as they are: the name is encoded already, and must not be twice.
-        let path = format!("{}/{FILES}/{day}/{}/{}", self.lake.root, self.name, hex(&self.hash.finalize()));
+        let path = format!("{}/{FILES}/{day}/{}/{}", self.lake.root, self.name, self.sink.sha256());
         let path = Path::parse(path).map_err(|e| Error::storage(e.to_string()))?;
         self.lake.private_folder(FILES)?;
         self.lake.appear(&self.aside, &path).await?;
@@ -96,10 +90,10 @@ impl Blob {
     }
 
     /// Takes back what was written.
-    pub(crate) async fn abandon(mut self) {
-        let aborted = self.sink.abort().await;
-        // A short file is not a multipart upload: it may be there whole.
-        let deleted = self.lake.store.delete(&self.aside).await;
-        tracing::debug!(name = %self.name, ?aborted, ?deleted, "a file was not kept");
+    pub(crate) async fn abandon(self) {
+        let name = self.name;
+        if let Err(error) = self.sink.abandon().await {
+            tracing::warn!(%name, %error, "an unfinished upload could not be taken back");
+        }
     }
 }

@@ -15,6 +15,7 @@ mod scan;
 mod slice;
 mod state;
 mod trouble;
+mod upload;
 mod verify;
 mod versions;
 

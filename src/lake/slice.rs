@@ -12,34 +12,26 @@ use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch};
 use arrow_schema::SchemaRef;
 use arrow_select::filter::filter_record_batch;
-use bytes::Bytes;
 use chrono::NaiveDate;
-use futures::future::BoxFuture;
-use futures::{FutureExt, TryStreamExt};
-use object_store::buffered::BufWriter;
+use futures::TryStreamExt;
 use object_store::path::Path;
 use parquet::arrow::AsyncArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
-use parquet::arrow::async_writer::AsyncFileWriter;
 use parquet::basic::{Compression, ZstdLevel};
-use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
-use sha2::{Digest, Sha256};
-use tokio::io::AsyncWriteExt;
 
 use super::fate::{Fate, Parents, fate};
 use super::keys::{KeyMap, KeySet, hashes};
 use super::read::{conform, merged_schema};
+use super::upload::Upload;
 use super::versions::Version;
-use super::{Lake, hex, open_old, storage};
+use super::{Lake, open_old, storage};
 use crate::error::{Error, Result};
 use crate::schema::{Policy, Table};
 
 /// Rows are gathered up to about this many bytes before they are encoded.
 const PENDING: usize = 4 << 20;
-/// Part size of a multipart upload; S3 wants at least 5 MiB.
-const PART: usize = 8 << 20;
 
 pub(crate) struct Slice {
     lake: Arc<Lake>,
@@ -49,7 +41,7 @@ pub(crate) struct Slice {
     schema: SchemaRef,
     pending: Vec<RecordBatch>,
     pending_bytes: usize,
-    writer: Option<AsyncArrowWriter<Summed>>,
+    writer: Option<AsyncArrowWriter<Upload>>,
     arrived: KeySet,
     /// Replaced tables only: whole rows, to tell a repeated row from two of one key.
     contents: KeySet,
@@ -203,10 +195,8 @@ impl Slice {
         Ok(())
     }
 
-    fn start(&self) -> Result<AsyncArrowWriter<Summed>> {
-        let sink = BufWriter::with_capacity(Arc::clone(&self.lake.store), self.lake.aside(&self.path), PART)
-            .with_max_concurrency(2);
-        let sink = Summed { sink, sha256: Sha256::new() };
+    fn start(&self) -> Result<AsyncArrowWriter<Upload>> {
+        let sink = Upload::new(&self.lake.store, &self.lake.tasks, self.lake.aside(&self.path));
         // The Arrow schema is left out of the footer: the Parquet types say it all, to every reader alike.
         let options =
             ArrowWriterOptions::new().with_properties(properties(&self.table)?).with_skip_arrow_metadata(true);
@@ -247,9 +237,13 @@ impl Slice {
         }
         self.encode().await?;
         let Some(mut writer) = self.writer.take() else { return Ok(0) };
-        writer.finish().await.map_err(|e| self.unwritten(e))?;
+        let finished = writer.finish().await;
+        if let Err(e) = finished {
+            self.writer = Some(writer);
+            return Err(self.unwritten(e));
+        }
         let bytes = writer.bytes_written() as u64;
-        self.written.sha256 = hex(&writer.into_inner().sha256.finalize());
+        self.written.sha256 = writer.into_inner().sha256();
         self.lake.appear(&self.lake.aside(&self.path), &self.path).await?;
         Ok(bytes)
     }
@@ -257,8 +251,7 @@ impl Slice {
     /// Takes back what was uploaded so far, and waits until it is.
     pub(crate) async fn abandon(mut self) {
         if let Some(writer) = self.writer.take() {
-            let mut sink = writer.into_inner().sink;
-            if let Err(e) = sink.abort().await {
+            if let Err(e) = writer.into_inner().abandon().await {
                 tracing::warn!(path = %self.written.path, error = %e, "an unfinished upload could not be taken back");
             }
         }
@@ -297,33 +290,6 @@ impl Slice {
         }
         let old = self.with_columns(old.clone(), vec![("_deleted", Arc::new(deleted.finish()))])?;
         keep(&old, fates)
-    }
-}
-
-/// A run that is interrupted drops its slices where they stand: their uploads
-/// are taken back all the same, and [`Lake::at_rest`] waits for it.
-impl Drop for Slice {
-    fn drop(&mut self) {
-        let (Some(writer), Ok(runtime)) = (self.writer.take(), tokio::runtime::Handle::try_current()) else { return };
-        let mut sink = writer.into_inner().sink;
-        self.lake.tasks.spawn_on(async move { sink.abort().await }, &runtime);
-    }
-}
-
-/// An upload that knows the checksum of what went into it.
-struct Summed {
-    sink: BufWriter,
-    sha256: Sha256,
-}
-
-impl AsyncFileWriter for Summed {
-    fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, parquet::errors::Result<()>> {
-        self.sha256.update(&bytes);
-        async move { self.sink.put(bytes).await.map_err(|e| ParquetError::External(Box::new(e))) }.boxed()
-    }
-
-    fn complete(&mut self) -> BoxFuture<'_, parquet::errors::Result<()>> {
-        async move { self.sink.shutdown().await.map_err(|e| ParquetError::External(Box::new(e))) }.boxed()
     }
 }
 
