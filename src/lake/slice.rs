@@ -250,10 +250,10 @@ impl Slice {
 
     /// Takes back what was uploaded so far, and waits until it is.
     pub(crate) async fn abandon(mut self) {
-        if let Some(writer) = self.writer.take() {
-            if let Err(e) = writer.into_inner().abandon().await {
-                tracing::warn!(path = %self.written.path, error = %e, "an unfinished upload could not be taken back");
-            }
+        if let Some(writer) = self.writer.take()
+            && let Err(e) = writer.into_inner().abandon().await
+        {
+            tracing::warn!(path = %self.written.path, error = %e, "an unfinished upload could not be taken back");
         }
     }
 
