@@ -105,8 +105,12 @@ impl Decoder {
     pub(crate) fn page(&mut self, text: &str, bound: &Bound<'_>) -> Result<usize> {
         let before = self.rows;
         let mut walk = self.walk(text, bound)?;
-        self.more(&mut walk, usize::MAX)?;
-        Ok(self.rows - before)
+        match self.more(&mut walk, usize::MAX)? {
+            true => {
+                Err(unexpected("the answer holds more than is decoded at once: take its rows in batches".to_string()))
+            }
+            false => Ok(self.rows - before),
+        }
     }
 
     /// Decodes a file of records: JSON Lines, also without a last newline or with
