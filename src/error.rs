@@ -113,6 +113,14 @@ impl Error {
         self
     }
 
+    /// Points to the candidate nearest to what was typed, if one is near.
+    pub(crate) fn meant<'a>(self, typed: &str, candidates: impl IntoIterator<Item = &'a str>) -> Error {
+        match nearest(typed, candidates) {
+            Some(near) => self.hint(format!("did you mean `{near}`?")),
+            None => self,
+        }
+    }
+
     pub(crate) fn cure(&self) -> Option<&str> {
         self.hint.as_deref()
     }

@@ -11,7 +11,7 @@ use super::sync::destination;
 use super::{Exit, StateAction, StateOf};
 use crate::config::File;
 use crate::console::{data, tell};
-use crate::error::{Error, Result, nearest};
+use crate::error::{Error, Result};
 use crate::lake::{Found, Lake, Lease, State, StateFile};
 use crate::plan::midnight;
 use crate::report::{counted, text_table};
@@ -55,10 +55,8 @@ async fn reset(patterns: &[String], of: &StateOf) -> Result<()> {
     for pattern in patterns {
         if !state.tables.keys().any(|name| glob(pattern, name)) {
             let error = Error::usage(format!("the state knows no table `{pattern}`"));
-            return Err(match nearest(pattern, state.tables.keys().map(String::as_str)) {
-                Some(near) => error.hint(format!("did you mean `{near}`?")),
-                None => error.hint("`openai-elt state show` lists them"),
-            });
+            let error = error.meant(pattern, state.tables.keys().map(String::as_str));
+            return Err(error.hint("`openai-elt state show` lists them"));
         }
     }
     let of = |name: &String| patterns.iter().any(|p| glob(p, name));

@@ -14,7 +14,7 @@ use super::file::{self, File, caret};
 use super::parents::{bound_columns_exist, no_cycles, parent};
 use super::text::{Pointer, Template, duration_seconds};
 use super::{Column, Contents, Files, Paging, Policy, Request, Slices, Surface, Table, Type};
-use crate::error::{Error, Result, nearest};
+use crate::error::{Error, Result};
 
 /// One table file, with what is needed to point into it.
 #[derive(Debug)]
@@ -176,10 +176,7 @@ fn policy(source: &Source, slices: Option<&file::Slices>) -> Result<Policy> {
 
 fn no_column(source: &Source, name: &Spanned<String>, columns: &[Column]) -> Error {
     let error = source.error(name.span(), format!("`{}` is not a column of this table", name.get_ref()));
-    match nearest(name.get_ref(), columns.iter().map(|c| c.name.as_str())) {
-        Some(near) => error.hint(format!("did you mean `{near}`?")),
-        None => error,
-    }
+    error.meant(name.get_ref(), columns.iter().map(|c| c.name.as_str()))
 }
 
 fn request(source: &Source, origin: &Source) -> Result<Request> {

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result, nearest};
+use crate::error::{Error, Result};
 
 pub(crate) use file::{Parameter, Parameters, caret, suggestion};
 pub(crate) use text::{Pointer, Template, duration_seconds, glob};
@@ -347,9 +347,6 @@ impl Catalog {
     /// The error for a name or pattern that no table has, with the nearest one.
     pub(crate) fn unknown(&self, name: &str) -> Error {
         let error = Error::usage(format!("there is no table `{name}`"));
-        match nearest(name, self.tables.keys().map(String::as_str)) {
-            Some(near) => error.hint(format!("did you mean `{near}`?")),
-            None => error.hint("`openai-elt tables` lists them all"),
-        }
+        error.meant(name, self.tables.keys().map(String::as_str)).hint("`openai-elt tables` lists them all")
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::check::Source;
 use super::text::Template;
 use super::{Column, From, Parent, Table, file};
-use crate::error::{Error, Result, nearest};
+use crate::error::{Error, Result};
 
 /// The parent is the deepest table named in the path; values that belong to a
 /// table further up are taken from the parent's own copy of them.
@@ -18,17 +18,11 @@ pub(super) fn parent(origin: &Source, path: &Template, all: &BTreeMap<String, So
         };
         let Some(source) = all.get(table) else {
             let error = origin.error(span.clone(), format!("there is no table `{table}` to be the parent"));
-            return Err(match nearest(table, all.keys().map(String::as_str)) {
-                Some(near) => error.hint(format!("did you mean `{near}`?")),
-                None => error,
-            });
+            return Err(error.meant(table, all.keys().map(String::as_str)));
         };
         if !source.file.columns.iter().any(|(c, _)| c.get_ref() == column) {
             let error = origin.error(span.clone(), format!("`{table}` has no column `{column}`"));
-            return Err(match nearest(column, source.file.columns.iter().map(|(c, _)| c.get_ref().as_str())) {
-                Some(near) => error.hint(format!("did you mean `{near}`?")),
-                None => error,
-            });
+            return Err(error.meant(column, source.file.columns.iter().map(|(c, _)| c.get_ref().as_str())));
         }
         named.push((name, table, column));
     }
