@@ -78,8 +78,9 @@ conformance: $(VENV)/ready ## Compare schemas/ with the official SDK, and with O
 	PYTHONPATH=tests $(VENV)/bin/python -m conformance $(OPENAPI)
 
 bench: $(BENCH_VENV)/ready ## Measure against dlt and against the limit of one core, waiting, growth (half an hour; not a test)
-	cargo build --locked --release --bin openai-elt --example bench-server
-	cargo bench --locked --bench engine
+	cargo build --locked --release
+	cd bench && cargo build --locked --release --bin bench-server
+	cd bench && cargo bench --locked --bench engine
 	$(BENCH_VENV)/bin/python bench/compare.py
 	$(BENCH_VENV)/bin/python bench/waiting.py
 	$(BENCH_VENV)/bin/python bench/growth.py
@@ -89,9 +90,11 @@ check: fmt clippy deny docs-check ## Check format, lints, licences of dependenci
 fmt:
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
+	cargo fmt --manifest-path bench/Cargo.toml --check
 
 clippy:
 	cargo clippy --locked --all-targets -- -D warnings
+	cd bench && cargo clippy --locked --all-targets -- -D warnings
 
 # Bans, licences and sources need only the crates themselves. The advisory database is fetched (a public git
 # repository), so it has a target of its own that a machine without access can leave out.

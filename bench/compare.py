@@ -2,7 +2,7 @@
 
     python bench/compare.py [--rounds 3] [--sets users,usage,audit] [--without-dlt]
 
-The limit comes from the last `cargo bench --bench engine`, if there was one.
+The limit comes from the last `cd bench && cargo bench --bench engine`, if there was one.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 //! The middle of the program on one core, beside the limit: from pages in memory to Parquet in memory.
 //!
-//! `cargo bench --bench engine`. Time is time on the processor ([`clock`]).
+//! `cd bench && cargo bench --bench engine`. Time is time on the processor ([`clock`]).
 //! `whole` holds the engine against code written by hand for each set, which
 //! makes the same objects, one a day; `decode`, `encode` and `merge` are its parts.
 

@@ -1,6 +1,6 @@
 //! Serves the three sets on loopback, made before the first request and paged as the API pages them.
 //!
-//! `cargo run --release --example bench-server -- --scale 1 users usage audit`
+//! `cd bench && cargo run --release --bin bench-server -- --scale 1 users usage audit`
 //! prints one JSON line with its address and the sizes of the sets, and serves
 //! until its standard input closes.
 

@@ -6,6 +6,7 @@
 
 mod blob;
 mod fate;
+mod key_set;
 mod keys;
 mod lease;
 #[cfg(test)]

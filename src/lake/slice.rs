@@ -22,7 +22,8 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
 use super::fate::{Fate, Parents, fate};
-use super::keys::{KeyMap, KeySet, hashes};
+use super::key_set::KeySet;
+use super::keys::{KeyMap, hashes};
 use super::read::{conform, merged_schema};
 use super::upload::Upload;
 use super::versions::Version;
@@ -32,6 +33,9 @@ use crate::schema::{Policy, Table};
 
 /// Rows are gathered up to about this many bytes before they are encoded.
 const PENDING: usize = 4 << 20;
+/// The writer keeps a row group's encoded pages until it is complete. From about so many bytes on it is,
+/// though it may hold less than the 128 MiB of values that are aimed at: memory stays flat as tables grow.
+const OPEN: usize = 32 << 20;
 
 pub(crate) struct Slice {
     lake: Arc<Lake>,
@@ -192,6 +196,9 @@ impl Slice {
                 return Err(self.unwritten(e));
             }
         }
+        if writer.memory_size() > OPEN {
+            return writer.flush().await.map_err(|e| self.unwritten(e));
+        }
         Ok(())
     }
 
@@ -269,7 +276,7 @@ impl Slice {
         };
         let fates = (0..old.num_rows()).map(|row| {
             let parent = of_parents.as_ref().zip(parents).map(|(hashes, parents)| parents.of(hashes[row]));
-            fate(self.table.policy, self.arrived.contains(&keys[row]), parent)
+            fate(self.table.policy, self.arrived.contains(keys[row]), parent)
         });
         let fates: Vec<Fate> = fates.collect();
         match (self.table.policy, self.table.history) {

@@ -13,8 +13,9 @@ use crate::error::Error;
 /// `shown` is the destination as the user wrote it.
 pub(super) fn storage(e: &StoreError, shown: &str) -> Error {
     let mut cause: &dyn std::error::Error = e;
-    let mut io = None;
+    let (mut io, mut unspeakable) = (None, false);
     loop {
+        unspeakable |= cause.is::<object_store::path::Error>();
         if let Some(e) = cause.downcast_ref::<std::io::Error>() {
             io = Some(e.kind());
         }
@@ -24,9 +25,11 @@ pub(super) fn storage(e: &StoreError, shown: &str) -> Error {
         }
     }
     let said = cause.to_string();
-    let remote = shown.contains("://");
-    Error::storage(format!("the destination {shown}: {}", words(&said, &e.to_string())))
-        .hint(hint(e, io, &said, remote))
+    let hint = match unspeakable {
+        true => "a file or folder has a name that cannot be asked for: rename or remove it",
+        false => hint(e, io, &said, shown.contains("://")),
+    };
+    Error::storage(format!("the destination {shown}: {}", words(&said, &e.to_string()))).hint(hint)
 }
 
 fn hint(e: &StoreError, io: Option<ErrorKind>, said: &str, remote: bool) -> &'static str {

@@ -13,7 +13,8 @@ use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStoreExt};
 use sha2::{Digest, Sha256};
 
-use super::keys::{KeySet, hashes};
+use super::key_set::KeySet;
+use super::keys::hashes;
 use super::read::{OldRows, open_at};
 use super::{Lake, OBJECT, hex, storage};
 use crate::error::{Error, Result};

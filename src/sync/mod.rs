@@ -35,7 +35,7 @@ pub(crate) use units::Source;
 /// Windows of one table that are read at the same time.
 const WINDOWS: usize = 8;
 /// Memory for the pages of all windows that are read at the same time, in MiB.
-const ROOM: u32 = 64;
+const ROOM: u32 = 32;
 /// What the first window of a table takes of it: nobody knows yet how large its pages are.
 const UNKNOWN: u32 = 8;
 /// Tables that are synced at the same time; bounds memory, the rate budget bounds requests.
