@@ -1,7 +1,7 @@
 //! The limit: the same pages into Parquet by code that is written for each shape and knows nothing else.
 //!
 //! Typed members read with sonic-rs, borrowed from the page; one Arrow builder
-//! for each; zstd 1. It has no table files, no `_extra`, no redaction, no
+//! for each; zstd 1; all columns of the table, filled or not. It has no table files, no `_extra`, no redaction, no
 //! misfits, no repeated rows: what somebody would write who may assume that
 //! the pages never change.
 
@@ -9,7 +9,8 @@ use std::error::Error;
 use std::sync::Arc;
 
 use arrow_array::builder::{BooleanBuilder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder};
-use arrow_array::{ArrayRef, RecordBatch};
+use arrow_array::{Array, ArrayRef, RecordBatch, TimestampMicrosecondArray, new_null_array};
+use arrow_schema::DataType;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
@@ -21,16 +22,53 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 /// Rows that are encoded together.
 const BATCH: usize = 8_192;
 
+/// Columns of the tables that these pages never fill. They are written all the same: the objects are to
+/// have the same columns as the program's.
+const ABSENT_USERS: &[(&str, DataType)] = &[
+    ("user_picture", DataType::Utf8),
+    ("user_banned_at", DataType::Int64),
+    ("is_scale_tier_authorized_purchaser", DataType::Boolean),
+    ("technical_level", DataType::Utf8),
+    ("developer_persona", DataType::Utf8),
+    ("projects_object", DataType::Utf8),
+    ("projects_data", DataType::Utf8),
+    ("_deleted", DataType::Boolean),
+    ("_extra", DataType::Utf8),
+];
+const ABSENT_USAGE: &[(&str, DataType)] = &[
+    ("api_source", DataType::Utf8),
+    ("input_cache_write_tokens", DataType::Int64),
+    ("input_cache_write_30m_tokens", DataType::Int64),
+    ("input_cache_write_12h_tokens", DataType::Int64),
+    ("input_uncached_tokens", DataType::Int64),
+    ("input_text_tokens", DataType::Int64),
+    ("output_text_tokens", DataType::Int64),
+    ("input_cached_text_tokens", DataType::Int64),
+    ("input_audio_tokens", DataType::Int64),
+    ("input_cached_audio_tokens", DataType::Int64),
+    ("output_audio_tokens", DataType::Int64),
+    ("input_image_tokens", DataType::Int64),
+    ("input_cached_image_tokens", DataType::Int64),
+    ("output_image_tokens", DataType::Int64),
+    ("_extra", DataType::Utf8),
+];
+const ABSENT_AUDIT: &[(&str, DataType)] =
+    &[("object", DataType::Utf8), ("actor_api_key_service_account_id", DataType::Utf8), ("_extra", DataType::Utf8)];
+
 /// Builders by name, and the batch that they make.
 macro_rules! columns {
-    ($name:ident { $($column:ident: $builder:ty,)* }) => {
+    ($name:ident, $absent:expr, { $($column:ident: $builder:ty,)* }) => {
         #[derive(Default)]
         struct $name { $($column: $builder,)* }
 
         impl $name {
             fn take(&mut self) -> Outcome<RecordBatch> {
                 let arrays = [$((stringify!($column), Arc::new(self.$column.finish()) as ArrayRef, true),)*];
-                Ok(RecordBatch::try_from_iter_with_nullable(arrays)?)
+                let rows = arrays[0].1.len();
+                let absent = $absent.iter().map(|(name, kind)| (*name, new_null_array(kind, rows), true));
+                let now = Arc::new(TimestampMicrosecondArray::from_value(0, rows)) as ArrayRef;
+                let all = arrays.into_iter().chain(absent).chain([("_synced_at", now, true)]);
+                Ok(RecordBatch::try_from_iter_with_nullable(all)?)
             }
         }
     };
@@ -68,7 +106,7 @@ struct Account<'a> {
     banned: Option<bool>,
 }
 
-columns!(Users {
+columns!(Users, ABSENT_USERS, {
     id: StringBuilder,
     object: StringBuilder,
     name: StringBuilder,
@@ -133,7 +171,7 @@ struct Spent<'a> {
     service_tier: Option<&'a str>,
 }
 
-columns!(Usage {
+columns!(Usage, ABSENT_USAGE, {
     start_time: TimestampMicrosecondBuilder,
     end_time: TimestampMicrosecondBuilder,
     project_id: StringBuilder,
@@ -249,7 +287,7 @@ struct Place<'a> {
     longitude: &'a str,
 }
 
-columns!(Audit {
+columns!(Audit, ABSENT_AUDIT, {
     id: StringBuilder,
     kind: StringBuilder,
     effective_at: TimestampMicrosecondBuilder,

@@ -23,7 +23,14 @@ pub(super) enum Fit {
     Not,
 }
 
-pub(super) enum Column {
+pub(super) struct Column {
+    builder: Builder,
+    /// The last so many rows are null, which the builder does not know yet: many columns have hardly
+    /// any value, and a row then costs them an addition.
+    nulls: usize,
+}
+
+enum Builder {
     Text(StringBuilder),
     Json(StringBuilder),
     Int(Int64Builder),
@@ -36,16 +43,17 @@ pub(super) enum Column {
 
 impl Column {
     pub(super) fn new(kind: Type) -> Column {
-        match kind {
-            Type::String => Column::Text(StringBuilder::new()),
-            Type::Json => Column::Json(StringBuilder::new()),
-            Type::Int => Column::Int(Int64Builder::new()),
-            Type::Float => Column::Float(Float64Builder::new()),
-            Type::Bool => Column::Bool(BooleanBuilder::new()),
-            Type::Decimal => Column::Decimal(Decimal128Builder::new().with_data_type(kind.arrow())),
-            Type::Date => Column::Date(Date32Builder::new()),
-            Type::Timestamp => Column::Timestamp(TimestampMicrosecondBuilder::new().with_data_type(kind.arrow())),
-        }
+        let builder = match kind {
+            Type::String => Builder::Text(StringBuilder::new()),
+            Type::Json => Builder::Json(StringBuilder::new()),
+            Type::Int => Builder::Int(Int64Builder::new()),
+            Type::Float => Builder::Float(Float64Builder::new()),
+            Type::Bool => Builder::Bool(BooleanBuilder::new()),
+            Type::Decimal => Builder::Decimal(Decimal128Builder::new().with_data_type(kind.arrow())),
+            Type::Date => Builder::Date(Date32Builder::new()),
+            Type::Timestamp => Builder::Timestamp(TimestampMicrosecondBuilder::new().with_data_type(kind.arrow())),
+        };
+        Column { builder, nulls: 0 }
     }
 
     /// Appends a JSON value, or null where it does not fit.
@@ -54,20 +62,20 @@ impl Column {
             self.push_null();
             return Ok(Fit::Whole);
         }
-        let fits = match self {
-            Column::Text(builder) => return Ok(push_text(builder, value)),
-            Column::Json(builder) => {
+        let fits = match self.ready() {
+            Builder::Text(builder) => return Ok(push_text(builder, value)),
+            Builder::Json(builder) => {
                 scratch.clear();
                 keep::value_of(value, scratch)?;
                 builder.append_value(&*scratch);
                 true
             }
-            Column::Int(builder) => option(value::int(value), |v| builder.append_option(v)),
-            Column::Float(builder) => option(value::float(value), |v| builder.append_option(v)),
-            Column::Bool(builder) => option(value::boolean(value), |v| builder.append_option(v)),
-            Column::Date(builder) => option(value::date(value), |v| builder.append_option(v)),
-            Column::Timestamp(builder) => option(value::timestamp(value), |v| builder.append_option(v)),
-            Column::Decimal(builder) => {
+            Builder::Int(builder) => option(value::int(value), |v| builder.append_option(v)),
+            Builder::Float(builder) => option(value::float(value), |v| builder.append_option(v)),
+            Builder::Bool(builder) => option(value::boolean(value), |v| builder.append_option(v)),
+            Builder::Date(builder) => option(value::date(value), |v| builder.append_option(v)),
+            Builder::Timestamp(builder) => option(value::timestamp(value), |v| builder.append_option(v)),
+            Builder::Decimal(builder) => {
                 let decimal = value::decimal(value);
                 builder.append_option(decimal.map(|d| d.units));
                 match decimal {
@@ -80,48 +88,57 @@ impl Column {
     }
 
     pub(super) fn push_null(&mut self) {
-        match self {
-            Column::Text(b) | Column::Json(b) => b.append_null(),
-            Column::Int(b) => b.append_null(),
-            Column::Float(b) => b.append_null(),
-            Column::Bool(b) => b.append_null(),
-            Column::Decimal(b) => b.append_null(),
-            Column::Date(b) => b.append_null(),
-            Column::Timestamp(b) => b.append_null(),
-        }
+        self.nulls += 1;
     }
 
     /// Appends text as it is (a bound value, the assembled `_extra`).
     pub(super) fn push_text(&mut self, text: &str) {
-        match self {
-            Column::Text(builder) | Column::Json(builder) => builder.append_value(text),
-            other => other.push_null(),
+        match self.ready() {
+            Builder::Text(builder) | Builder::Json(builder) => builder.append_value(text),
+            _ => self.push_null(),
         }
     }
 
     pub(super) fn push_micros(&mut self, micros: i64) {
-        match self {
-            Column::Timestamp(builder) => builder.append_value(micros),
-            other => other.push_null(),
+        match self.ready() {
+            Builder::Timestamp(builder) => builder.append_value(micros),
+            _ => self.push_null(),
         }
     }
 
     pub(super) fn push_bool(&mut self, flag: bool) {
-        match self {
-            Column::Bool(builder) => builder.append_value(flag),
-            other => other.push_null(),
+        match self.ready() {
+            Builder::Bool(builder) => builder.append_value(flag),
+            _ => self.push_null(),
         }
     }
 
+    /// The builder, with all rows so far.
+    fn ready(&mut self) -> &mut Builder {
+        let nulls = std::mem::take(&mut self.nulls);
+        if nulls > 0 {
+            match &mut self.builder {
+                Builder::Text(b) | Builder::Json(b) => b.append_nulls(nulls),
+                Builder::Int(b) => b.append_nulls(nulls),
+                Builder::Float(b) => b.append_nulls(nulls),
+                Builder::Bool(b) => b.append_nulls(nulls),
+                Builder::Decimal(b) => b.append_nulls(nulls),
+                Builder::Date(b) => b.append_nulls(nulls),
+                Builder::Timestamp(b) => b.append_nulls(nulls),
+            }
+        }
+        &mut self.builder
+    }
+
     pub(super) fn finish(&mut self) -> ArrayRef {
-        match self {
-            Column::Text(b) | Column::Json(b) => Arc::new(b.finish()),
-            Column::Int(b) => Arc::new(b.finish()),
-            Column::Float(b) => Arc::new(b.finish()),
-            Column::Bool(b) => Arc::new(b.finish()),
-            Column::Decimal(b) => Arc::new(b.finish()),
-            Column::Date(b) => Arc::new(b.finish()),
-            Column::Timestamp(b) => Arc::new(b.finish()),
+        match self.ready() {
+            Builder::Text(b) | Builder::Json(b) => Arc::new(b.finish()),
+            Builder::Int(b) => Arc::new(b.finish()),
+            Builder::Float(b) => Arc::new(b.finish()),
+            Builder::Bool(b) => Arc::new(b.finish()),
+            Builder::Decimal(b) => Arc::new(b.finish()),
+            Builder::Date(b) => Arc::new(b.finish()),
+            Builder::Timestamp(b) => Arc::new(b.finish()),
         }
     }
 }

@@ -134,18 +134,42 @@ impl<'a> Scanner<'a> {
     ///
     /// The name is given as it stands between the quotes; [`unescape`] reads it.
     pub(crate) fn member(&mut self, first: &mut bool) -> Result<Option<&'a str>, Malformed> {
+        Ok(self.member_like(first, None)?.map(|(name, _)| name))
+    }
+
+    /// The same, and whether it is the name that was guessed: then it is compared, and not looked
+    /// through. A guess has no character that JSON escapes.
+    pub(crate) fn member_like(
+        &mut self,
+        first: &mut bool,
+        guess: Option<&str>,
+    ) -> Result<Option<(&'a str, bool)>, Malformed> {
         if !self.separator(first, b'}')? {
             return Ok(None);
         }
         if self.peek()? != b'"' {
             return self.fail("a member's name was expected");
         }
-        let name = self.string()?;
+        let guessed = guess.and_then(|guess| self.is_next(guess));
+        let name = match guessed {
+            Some(name) => name,
+            None => self.string()?,
+        };
         if self.peek()? != b':' {
             return self.fail("a `:` was expected");
         }
         self.at += 1;
-        Ok(Some(name))
+        Ok(Some((name, guessed.is_some())))
+    }
+
+    /// Steps over a string that is this text.
+    fn is_next(&mut self, text: &str) -> Option<&'a str> {
+        let (start, end) = (self.at + 1, self.at + 1 + text.len());
+        let found = self.bytes().get(start..end)? == text.as_bytes() && self.bytes().get(end) == Some(&b'"');
+        found.then(|| {
+            self.at = end + 1;
+            &self.text[start..end]
+        })
     }
 
     /// Whether another element follows inside an array.
@@ -174,9 +198,12 @@ impl<'a> Scanner<'a> {
 
     /// The next value's text, whole.
     pub(crate) fn value(&mut self) -> Result<&'a str, Malformed> {
-        self.space();
+        let next = self.peek()?;
         let start = self.at;
-        self.skip()?;
+        match next {
+            b'{' | b'[' => self.skip()?,
+            _ => self.scalar(next)?,
+        }
         Ok(&self.text[start..self.at])
     }
 
@@ -377,7 +404,10 @@ fn structure_from(bytes: &[u8], at: usize) -> usize {
 /// The characters that a string's inner text stands for; none when it holds half
 /// of a surrogate pair, which no UTF-8 text can.
 pub(crate) fn unescape(raw: &str) -> Option<Cow<'_, str>> {
-    let Some(mut next) = raw.find('\\') else { return Some(Cow::Borrowed(raw)) };
+    if !has_escape(raw) {
+        return Some(Cow::Borrowed(raw));
+    }
+    let mut next = raw.find('\\')?;
     let mut text = String::with_capacity(raw.len());
     let mut rest = raw;
     loop {
@@ -405,6 +435,11 @@ pub(crate) fn unescape(raw: &str) -> Option<Cow<'_, str>> {
             }
         }
     }
+}
+
+/// Most texts have none, and most are short: bytes are looked through faster than characters.
+pub(crate) fn has_escape(raw: &str) -> bool {
+    raw.as_bytes().contains(&b'\\')
 }
 
 /// The character after `\u`, and how much of the text it took.

@@ -46,6 +46,8 @@ pub(crate) struct Decoder {
     schema: SchemaRef,
     levels: Vec<Node>,
     columns: Vec<Column>,
+    /// The column for what no other covers.
+    extra: Option<usize>,
     synced_at: i64,
     rows: usize,
     /// About how many bytes they hold.
@@ -70,6 +72,7 @@ impl Decoder {
             schema: table.arrow(),
             levels: shape::levels(&table),
             columns: table.columns.iter().map(|c| Column::new(c.kind)).collect(),
+            extra: table.position(&From::Extra),
             synced_at,
             rows: 0,
             weight: 0,
@@ -152,7 +155,7 @@ impl Decoder {
     }
 
     fn value(&mut self, scanner: &mut Scanner<'_>, bound: &Bound<'_>) -> Result<()> {
-        let mut work = Work { bound: self.bound(bound), place: String::new() };
+        let mut work = Work::new(self.bound(bound), &self.table);
         let mut row = Row::new(self.columns.len());
         let levels = std::mem::take(&mut self.levels);
         let walked = self.level(&levels, scanner, &mut row, &mut work);
@@ -213,13 +216,13 @@ impl Decoder {
                 Fit::Whole => {}
                 Fit::Rounded => unfit.push((index, value)),
                 Fit::Not => {
-                    self.misfit(index, value, &work.place);
+                    self.misfit(index, value, work);
                     unfit.push((index, value));
                 }
             }
         }
-        self.extra(row, &unfit)?;
-        if let Some(index) = table.position(&From::Extra) {
+        self.spare(row, &unfit)?;
+        if let Some(index) = self.extra {
             match self.scratch.is_empty() {
                 true => self.columns[index].push_null(),
                 false => self.columns[index].push_text(&self.scratch),
@@ -234,7 +237,7 @@ impl Decoder {
     }
 
     /// Puts `_extra` together: what no column covers, and what did not fit.
-    fn extra(&mut self, row: &Row<'_>, unfit: &[(usize, &str)]) -> Result<()> {
+    fn spare(&mut self, row: &Row<'_>, unfit: &[(usize, &str)]) -> Result<()> {
         if unfit.is_empty() {
             return extra::assemble(&row.spares, &mut self.scratch).map_err(malformed);
         }
@@ -265,12 +268,12 @@ impl Decoder {
         }
     }
 
-    fn misfit(&mut self, index: usize, value: &str, place: &str) {
+    fn misfit(&mut self, index: usize, value: &str, work: &Work) {
         let column = &self.table.columns[index];
         let entry = self.misfits.entry(column.name.clone()).or_default();
         entry.count += 1;
         if entry.count == 1 {
-            let kind = column.kind.name();
+            let (kind, place) = (column.kind.name(), work.place());
             entry.example = format!(
                 "{place}{}: expected {kind}, found {}",
                 column.from_text.as_deref().unwrap_or(""),

@@ -4,12 +4,17 @@
 //! the records that enclose it (buckets). Built once for a table, then walked
 //! along with the text of every answer.
 
+use std::cell::Cell;
+
+use super::json;
 use crate::schema::{From, Pointer, Table};
 
 /// What to do with one member, and with what is inside it.
 #[derive(Debug, Default)]
 pub(super) struct Node {
-    pub(super) members: Vec<(String, Node)>,
+    pub(super) members: Vec<Member>,
+    /// The member that the last object began with.
+    first: Cell<usize>,
     /// Columns that take this value, and which of its spellings this is for the column.
     pub(super) columns: Vec<(usize, usize)>,
     /// The list of the next level's records.
@@ -18,41 +23,77 @@ pub(super) struct Node {
     pub(super) ignored: bool,
 }
 
+#[derive(Debug)]
+pub(super) struct Member {
+    name: String,
+    /// Whether JSON writes the name as it is.
+    plain: bool,
+    /// The member that came after it last.
+    next: Cell<usize>,
+    pub(super) node: Node,
+}
+
+impl Member {
+    fn new(name: &str, next: usize) -> Member {
+        let plain = name.chars().all(|c| c >= ' ' && c != '"' && c != '\\');
+        Member { name: name.to_string(), plain, next: Cell::new(next), node: Node::default() }
+    }
+}
+
 impl Node {
     fn at(&mut self, pointer: &Pointer) -> &mut Node {
         pointer.0.iter().fold(self, |node, name| {
-            let index = match node.members.iter().position(|(n, _)| n == name) {
+            let index = match node.position(name) {
                 Some(index) => index,
                 None => {
-                    node.members.push((name.clone(), Node::default()));
+                    node.members.push(Member::new(name, node.members.len() + 1));
                     node.members.len() - 1
                 }
             };
-            &mut node.members[index].1
+            &mut node.members[index].node
         })
     }
 
     /// The name of the list, when it is all that is wanted of this object.
     pub(super) fn only_list(&self) -> Option<&str> {
         let wanted = |node: &Node| node.rows || !node.columns.is_empty() || !node.members.is_empty();
-        let mut members = self.members.iter().filter(|(_, node)| wanted(node));
-        let (name, node) = members.next()?;
+        let mut members = self.members.iter().filter(|member| wanted(&member.node));
+        let Member { name, node, .. } = members.next()?;
         let only = members.next().is_none() && self.columns.is_empty();
         (only && node.rows && node.columns.is_empty() && node.members.is_empty()).then_some(name)
     }
 
-    /// The member of that name. They mostly come in the same order in every
-    /// record, so the one after the last found is tried first.
-    pub(super) fn member(&self, name: &str, hint: &mut usize) -> Option<&Node> {
-        if let Some((n, node)) = self.members.get(*hint)
-            && n == name
-        {
-            *hint += 1;
-            return Some(node);
+    /// The member of that name, as it stands between its quotes.
+    pub(super) fn find(&self, name: &str) -> Option<usize> {
+        match json::has_escape(name) {
+            true => self.position(&json::unescape(name)?),
+            false => self.position(name),
         }
-        let index = self.members.iter().position(|(n, _)| n == name)?;
-        *hint = index + 1;
-        Some(&self.members[index].1)
+    }
+
+    fn position(&self, name: &str) -> Option<usize> {
+        self.members.iter().position(|member| member.name == name)
+    }
+
+    /// The member that came after this one the last time, if its name can be looked for as it is:
+    /// the records of a list mostly have theirs in one order.
+    pub(super) fn guess(&self, last: Option<usize>) -> Option<(usize, &str)> {
+        let index = self.next(last)?.get();
+        self.members.get(index).filter(|member| member.plain).map(|member| (index, member.name.as_str()))
+    }
+
+    /// Notes what came after it this time.
+    pub(super) fn learn(&self, last: Option<usize>, index: usize) {
+        if let Some(next) = self.next(last) {
+            next.set(index);
+        }
+    }
+
+    fn next(&self, last: Option<usize>) -> Option<&Cell<usize>> {
+        match last {
+            None => Some(&self.first),
+            Some(last) => Some(&self.members.get(last)?.next),
+        }
     }
 }
 

@@ -5,13 +5,14 @@
 //! a list inside a record (a bucket's results) is first leapt over, since what
 //! stands behind it belongs to its rows too.
 
-use std::fmt::Write as _;
+use std::sync::Arc;
 
 use super::extra::Spare;
 use super::json::{self, Kind, Malformed, Scanner};
 use super::shape::Node;
 use super::{Bound, Decoder, found, malformed, unexpected};
 use crate::error::{Error, Result};
+use crate::schema::Table;
 
 /// One row being put together: where each column's value stands in the text.
 #[derive(Default)]
@@ -41,12 +42,24 @@ impl<'a> Row<'a> {
 /// What one answer's rows share: the values bound into its request, and where the walk is.
 pub(super) struct Work {
     pub(super) bound: Vec<Option<String>>,
-    pub(super) place: String,
+    /// In each of the table's lists, outermost first. Words are made of them only for messages.
+    indices: Vec<usize>,
+    table: Arc<Table>,
 }
 
 impl Work {
-    pub(super) fn at(&mut self, error: Error) -> Error {
-        let place = std::mem::take(&mut self.place);
+    pub(super) fn new(bound: Vec<Option<String>>, table: &Arc<Table>) -> Work {
+        Work { bound, indices: Vec::new(), table: Arc::clone(table) }
+    }
+
+    /// `/data/4/results/0`
+    pub(super) fn place(&self) -> String {
+        let steps = self.table.record_rows.iter().zip(&self.indices);
+        steps.map(|(pointer, index)| format!("{pointer}/{index}")).collect()
+    }
+
+    pub(super) fn at(&self, error: Error) -> Error {
+        let place = self.place();
         if place.is_empty() { error } else { error.at(place) }
     }
 }
@@ -58,8 +71,6 @@ pub(crate) struct Walk<'a> {
     row: Row<'a>,
     record: Row<'a>,
     work: Work,
-    /// Where the records are, for messages.
-    pointer: String,
     /// The list's name, while the scanner stands among the answer's own members.
     list: Option<String>,
     first: bool,
@@ -76,8 +87,7 @@ impl Decoder {
             scanner: Scanner::new(text),
             row: Row::new(self.columns.len()),
             record: Row::default(),
-            work: Work { bound: self.bound(bound), place: String::new() },
-            pointer: self.table.record_rows.first().map(ToString::to_string).unwrap_or_default(),
+            work: Work::new(self.bound(bound), &self.table),
             list: None,
             first: true,
             index: 0,
@@ -129,8 +139,8 @@ impl Decoder {
                 walk.end()?;
                 break;
             }
-            walk.work.place.clear();
-            let _ = write!(walk.work.place, "{}/{}", walk.pointer, walk.index);
+            walk.work.indices.clear();
+            walk.work.indices.push(walk.index);
             walk.record.begin(&walk.row, walk.index);
             self.level(inner, &mut walk.scanner, &mut walk.record, &mut walk.work)?;
             walk.index += 1;
@@ -159,9 +169,9 @@ impl Decoder {
             node.columns.iter().for_each(|(column, _)| row.values[*column] = Some(scanner.since(start)));
         }
         let depth = self.table.record_rows.len() - inner.len();
-        let Some(pointer) = self.table.record_rows.get(depth) else {
+        if depth == self.table.record_rows.len() {
             return self.push(row, work);
-        };
+        }
         // The envelope of an answer is not data; and what encloses a follower's
         // records is kept by the table that it follows.
         match depth == 0 || self.table.same_as.is_some() {
@@ -171,15 +181,15 @@ impl Decoder {
         let Some(list) = self.list(rows, depth)? else { return Ok(()) };
         let (mut scanner, mut first, mut index) = (Scanner::new(list), true, 0_usize);
         scanner.enter(b'[').map_err(malformed)?;
-        let (length, pointer, mut record) = (work.place.len(), pointer.to_string(), Row::default());
+        let (length, mut record) = (work.indices.len(), Row::default());
         while scanner.element(&mut first).map_err(malformed)? {
-            work.place.truncate(length);
-            let _ = write!(work.place, "{pointer}/{index}");
+            work.indices.truncate(length);
+            work.indices.push(index);
             record.begin(row, index);
             self.level(inner, &mut scanner, &mut record, work)?;
             index += 1;
         }
-        work.place.truncate(length);
+        work.indices.truncate(length);
         Ok(())
     }
 
@@ -227,7 +237,7 @@ impl<'a> Walk<'a> {
     /// After the last record: what is left of the answer.
     fn end(&mut self) -> Result<()> {
         self.over = true;
-        self.work.place.clear();
+        self.work.indices.clear();
         if let Some(name) = self.list.take()
             && member(&mut self.scanner, &name, &mut false).map_err(malformed)?
         {
@@ -249,7 +259,7 @@ fn object(scanner: &mut Scanner<'_>) -> Result<()> {
 /// Goes to the member of that name, over the others; false when there is none up to the object's end.
 fn member(scanner: &mut Scanner<'_>, name: &str, first: &mut bool) -> std::result::Result<bool, Malformed> {
     while let Some(found) = scanner.member(first)? {
-        if found == name || (found.contains('\\') && json::unescape(found).is_some_and(|n| n == name)) {
+        if found == name || (json::has_escape(found) && json::unescape(found).is_some_and(|n| n == name)) {
             return Ok(true);
         }
         scanner.skip()?;
@@ -271,12 +281,19 @@ fn fill<'a>(
     rows: &mut Option<&'a str>,
 ) -> std::result::Result<(), Malformed> {
     scanner.enter(b'{')?;
-    let (mut first, mut hint) = (true, 0);
-    while let Some(name) = scanner.member(&mut first)? {
-        let known = match name.contains('\\') {
-            false => node.member(name, &mut hint),
-            true => json::unescape(name).and_then(|n| node.member(&n, &mut hint)),
+    let (mut first, mut last) = (true, None);
+    loop {
+        let guess = node.guess(last);
+        let Some((name, guessed)) = scanner.member_like(&mut first, guess.map(|(_, name)| name))? else { break };
+        let index = match guess {
+            Some((index, _)) if guessed => Some(index),
+            _ => node.find(name),
         };
+        if let (Some(index), false) = (index, guessed) {
+            node.learn(last, index);
+        }
+        last = index.or(last);
+        let known = index.and_then(|index| node.members.get(index)).map(|member| &member.node);
         let Some(known) = known else {
             let value = scanner.value()?;
             spare(path, name, value, row);

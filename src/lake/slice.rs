@@ -20,6 +20,7 @@ use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
+use parquet::schema::types::ColumnPath;
 
 use super::fate::{Fate, Parents, fate};
 use super::key_set::KeySet;
@@ -29,7 +30,7 @@ use super::upload::Upload;
 use super::versions::Version;
 use super::{Lake, open_old, storage};
 use crate::error::{Error, Result};
-use crate::schema::{Policy, Table};
+use crate::schema::{Column, Policy, Table, Type};
 
 /// Rows are gathered up to about this many bytes before they are encoded.
 const PENDING: usize = 4 << 20;
@@ -337,7 +338,11 @@ fn external(e: Box<dyn std::error::Error + Send + Sync>, shown: &str) -> Error {
 fn properties(table: &Table) -> Result<WriterProperties> {
     let level = ZstdLevel::try_new(1).map_err(|e| Error::storage(e.to_string()))?;
     let note = |key: &str, value: String| KeyValue::new(key.to_string(), value);
-    Ok(WriterProperties::builder()
+    let mut properties = WriterProperties::builder();
+    for column in undictionaried(table) {
+        properties = properties.set_column_dictionary_enabled(ColumnPath::from(column.name.as_str()), false);
+    }
+    Ok(properties
         .set_compression(Compression::ZSTD(level))
         .set_max_row_group_row_count(Some(1 << 20))
         .set_max_row_group_bytes(Some(128 << 20))
@@ -347,4 +352,12 @@ fn properties(table: &Table) -> Result<WriterProperties> {
             note("openai_elt.schema_version", table.version().to_string()),
         ]))
         .build())
+}
+
+/// Columns for which a dictionary is only work: one that is the key alone has each value once, and
+/// counts differ from row to row.
+fn undictionaried(table: &Table) -> impl Iterator<Item = &Column> {
+    let alone = |index: usize| table.key == [index] && table.policy != Policy::Replace;
+    let columns = table.columns.iter().enumerate();
+    columns.filter(move |(index, column)| alone(*index) || column.kind == Type::Int).map(|(_, column)| column)
 }
