@@ -21,7 +21,7 @@ use crate::lake::{Lake, State, StateFile};
 use crate::plan::{self, Window};
 use crate::report::{counted, text_table};
 use crate::schema::Table;
-use crate::sync::count_parents;
+use crate::sync::{Part, count_parents};
 
 /// Runs that are looked at for what a table took: enough to hold one of each kind.
 const RUNS: usize = 30;
@@ -41,7 +41,7 @@ struct Planned {
 
 #[derive(Debug, Serialize)]
 struct PlannedTable {
-    /// What is read: `whole` or `windows`; with another table (`same_as`), or nothing.
+    /// What is read: `whole`, `part` (what is not known yet), `windows`, or `nothing`: retired, or `with` another table.
     reads: &'static str,
     with: Option<String>,
     parent: Option<String>,
@@ -124,14 +124,22 @@ impl Known {
         let windows = self.windows(plan, table, now);
         let span = windows.as_ref().and_then(|w| w.first().zip(w.last()));
         (planned.from, planned.until) = (span.map(|s| s.0.start), span.map(|s| s.1.end));
-        planned.reads = if windows.is_some() { "windows" } else { "whole" };
+        let part = match &self.lake {
+            Some(lake) => Part::of(lake, table, self.state.tables.get(&table.name).copied(), now, plan.wish).await?,
+            None => None,
+        };
+        planned.reads = match (&windows, &part) {
+            (Some(_), _) => "windows",
+            (None, Some(_)) => "part",
+            (None, None) => "whole",
+        };
         planned.windows = windows.as_ref().map_or(0, Vec::len) as u64;
         let lists = Lists {
-            owners: self.owners(plan, table).await?,
+            owners: self.owners(plan, table, part.as_deref()).await?,
             windows: windows.map_or(1, |w| w.len() as u64),
             passes: table.request.passes.len().max(1) as u64,
         };
-        let last = self.last(plan, table);
+        let last = self.last(plan, table, lists, part.is_some());
         let requests = lists.requests(last);
         planned.lists = lists.number();
         (planned.requests, planned.at_least) = (requests.number, requests.at_least);
@@ -145,7 +153,7 @@ impl Known {
     }
 
     /// How many are asked for a list of the table: parents, keys or workspaces.
-    async fn owners(&self, plan: &Plan, table: &Arc<Table>) -> Result<Option<u64>> {
+    async fn owners(&self, plan: &Plan, table: &Arc<Table>, part: Option<&Part>) -> Result<Option<u64>> {
         let of_surface = plan.access.iter().filter(|a| a.surface == table.surface);
         let values: Vec<&Vec<(String, String)>> =
             of_surface.flat_map(|a| &a.stands_for).filter(|values| table.can_be_asked_with(values)).collect();
@@ -155,19 +163,25 @@ impl Known {
             bound.iter().all(|(n, v)| n != name || v == value)
         };
         let fits = |bound: &[(String, String)]| values.iter().any(|v| v.iter().all(|value| agree(bound, value)));
-        count_parents(&plan.catalog, lake, table, fits).await
+        count_parents(&plan.catalog, lake, table, part, fits).await
     }
 
     /// What the table took in the newest run of the kind that is planned: its whole history, or what is new.
-    fn last(&self, plan: &Plan, table: &Table) -> Option<Taken> {
-        let first = table.slices.is_some() && (plan.wish.full_refresh || self.state.settled(&table.name).is_none());
-        if table.slices.is_some() && (plan.wish.since.is_some() || first) {
+    fn last(&self, plan: &Plan, table: &Table, lists: Lists, in_part: bool) -> Option<Taken> {
+        let days = table.slices.is_some();
+        if days && (plan.wish.since.is_some() || plan.wish.full_refresh || self.state.settled(&table.name).is_none()) {
             // So many windows were never asked, or in a time that nobody remembers.
             return None;
         }
-        let good = |of: &&Of| of.status == "ok" && (table.slices.is_none() || of.settled_before.is_some());
-        let of = self.runs.iter().find_map(|run| run.tables.get(&table.name).filter(good))?;
-        Some(Taken { requests: of.requests, seconds: of.seconds })
+        let is_alike = |of: &&Of| match (days, in_part) {
+            (true, _) => of.settled_before.is_some(),
+            (false, false) => !of.in_part,
+            // A whole pass tells of a part only where each list has one page.
+            (false, true) => of.in_part || lists.number().is_some_and(|lists| of.requests <= lists),
+        };
+        let of =
+            |run: &'_ Report| run.tables.get(&table.name).filter(|of| of.status == "ok").filter(is_alike).map(taken);
+        self.runs.iter().find_map(of)
     }
 
     /// What the newest run that asked anything took as a whole.
@@ -178,6 +192,10 @@ impl Known {
             (requests > 0).then_some(Taken { requests, seconds })
         })
     }
+}
+
+fn taken(of: &Of) -> Taken {
+    Taken { requests: of.requests, seconds: of.seconds }
 }
 
 fn rounded(seconds: f64) -> f64 {
@@ -234,6 +252,7 @@ fn what(table: &PlannedTable) -> String {
             format!("{}..{}, {}, {lists}", moment(from), moment(until), counted(table.windows, "window"))
         }
         ("whole", _) => format!("whole, {lists}"),
+        ("part", _) => format!("what is not known, {lists}"),
         _ => "nothing".to_string(),
     }
 }

@@ -28,6 +28,8 @@ pub(super) struct Of {
     #[serde(default)]
     pub(super) seconds: f64,
     #[serde(default)]
+    pub(super) in_part: bool,
+    #[serde(default)]
     pub(super) settled_before: Option<DateTime<Utc>>,
     pub(super) settled_after: Option<DateTime<Utc>>,
     pub(super) objects: Vec<Written>,

@@ -11,6 +11,7 @@ mod check;
 mod columns;
 mod file;
 mod parents;
+mod part;
 mod text;
 
 use std::collections::BTreeMap;
@@ -218,6 +219,15 @@ pub(crate) struct Slices {
     pub(crate) history: i64,
 }
 
+/// A list that comes newest first, and whose old rows no longer change.
+#[derive(Clone, Debug)]
+pub(crate) struct NewestFirst {
+    /// The timestamp column that the list is sorted by.
+    pub(crate) by: usize,
+    /// Values of columns that mark a row as final, all of them; none: every row is.
+    pub(crate) final_if: Vec<(usize, Vec<String>)>,
+}
+
 /// The table whose rows are this table's parents.
 #[derive(Clone, Debug)]
 pub(crate) struct Parent {
@@ -249,6 +259,11 @@ pub(crate) struct Table {
     pub(crate) same_as: Option<String>,
     /// Values of these columns mark rows whose children are not asked for.
     pub(crate) skip_children: Vec<(usize, Vec<String>)>,
+    pub(crate) newest_first: Option<NewestFirst>,
+    /// The parent's column that says when it last changed: before that was read, its children are not asked for.
+    pub(crate) unchanged_since: Option<String>,
+    /// Seconds between two full passes of a table that is read in part.
+    pub(crate) full_every: i64,
     /// In the order of the file, the engine's own included.
     pub(crate) columns: Vec<Column>,
     pub(crate) history: bool,
@@ -283,6 +298,21 @@ impl Table {
         self.columns.splice(at..at, columns::history_columns());
         self.history = true;
         Ok(self)
+    }
+
+    /// Whether a sync may leave rows unread that the source still has, but for the full passes.
+    pub(crate) fn is_read_in_part(&self) -> bool {
+        self.newest_first.is_some() || self.unchanged_since.is_some()
+    }
+
+    /// The same table with these columns alone, in this order. The key must be among them.
+    pub(crate) fn narrowed(&self, columns: &[usize]) -> Table {
+        let place = |index: &usize| columns.iter().position(|c| c == index);
+        Table {
+            columns: columns.iter().map(|index| self.columns[*index].clone()).collect(),
+            key: self.key.iter().filter_map(place).collect(),
+            ..self.clone()
+        }
     }
 
     /// What a key must stand for to be asked for this table: `key.project`, `key.workspace`, …

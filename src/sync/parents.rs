@@ -7,11 +7,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
+use arrow_array::types::TimestampMicrosecondType;
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::{Field, Schema};
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 
+use super::part::Part;
+use super::units::hash;
 use crate::error::{Error, Result};
 use crate::lake::{Lake, open_old};
 use crate::schema::{Catalog, From, Table};
@@ -22,6 +25,8 @@ pub(super) struct ParentRows {
     pub(super) of: Arc<Table>,
     /// Each value that the child wants bound, and the parent's column that holds it.
     names: Vec<(String, usize)>,
+    /// The column that says when a parent last changed.
+    changed: Option<usize>,
 }
 
 /// One parent: what it binds, and whether its children are not wanted at all (`[children] skip`).
@@ -29,6 +34,8 @@ pub(super) struct ParentRow {
     pub(super) row: usize,
     pub(super) bound: Vec<(String, String)>,
     pub(super) skipped: bool,
+    /// When it last changed, where the child's file says how one sees that; in microseconds.
+    pub(super) changed: Option<i64>,
 }
 
 impl ParentRows {
@@ -38,7 +45,8 @@ impl ParentRows {
         let of =
             catalog.get(&parent.table).ok_or_else(|| Error::usage(format!("there is no table `{}`", parent.table)))?;
         let names = names(table, of);
-        Ok(Some(ParentRows { table: Arc::clone(table), of: Arc::clone(of), names }))
+        let changed = table.unchanged_since.as_ref().and_then(|name| of.column(name));
+        Ok(Some(ParentRows { table: Arc::clone(table), of: Arc::clone(of), names, changed }))
     }
 
     /// The parent's objects, oldest day first, in the columns that [`ParentRows::rows`] needs.
@@ -66,7 +74,7 @@ impl ParentRows {
         let marks = self.of.columns.iter().enumerate().filter(|(_, c)| marks(c)).map(|(index, _)| index);
         let skips = self.of.skip_children.iter().map(|(index, _)| *index);
         let mut columns: BTreeMap<usize, Field> = BTreeMap::new();
-        for index in self.names.iter().map(|(_, i)| *i).chain(marks).chain(skips) {
+        for index in self.names.iter().map(|(_, i)| *i).chain(marks).chain(skips).chain(self.changed) {
             let column = &self.of.columns[index];
             columns.insert(index, Field::new(&column.name, column.kind.arrow(), true));
         }
@@ -91,22 +99,27 @@ impl ParentRows {
             return None;
         }
         let skip = |(index, values): &(usize, Vec<String>)| text(*index).is_some_and(|v| values.iter().any(|s| s == v));
-        Some(ParentRow { row, bound, skipped: self.of.skip_children.iter().any(skip) })
+        let changed = self.changed.and_then(|index| moment(batch, &self.of, index, row));
+        Some(ParentRow { row, bound, skipped: self.of.skip_children.iter().any(skip), changed })
     }
 }
 
-/// How many parents there are in the lake for which `fits` holds; none for a table without parents.
+/// How many parents in the lake will be asked about, of those for which `fits` holds; none for a table without parents.
 pub(crate) async fn count(
     catalog: &Catalog,
     lake: &Lake,
     table: &Arc<Table>,
+    part: Option<&Part>,
     fits: impl Fn(&[(String, String)]) -> bool,
 ) -> Result<Option<u64>> {
     let Some(parents) = ParentRows::of(catalog, table)? else { return Ok(None) };
     let mut batches = parents.batches(lake).await?;
     let mut count = 0;
     while let Some(batch) = batches.try_next().await? {
-        count += parents.rows(&batch).filter(|parent| !parent.skipped && fits(&parent.bound)).count() as u64;
+        let known =
+            |parent: &ParentRow| part.is_some_and(|part| part.is_unchanged(hash(table, &parent.bound), parent.changed));
+        let asked = parents.rows(&batch).filter(|p| !p.skipped && fits(&p.bound) && !known(p));
+        count += asked.count() as u64;
     }
     Ok(Some(count))
 }
@@ -123,6 +136,11 @@ fn names(table: &Table, of: &Table) -> Vec<(String, usize)> {
 
 fn text<'a>(batch: &'a RecordBatch, of: &Table, column: usize, row: usize) -> Option<&'a str> {
     let array = batch.column_by_name(&of.columns[column].name)?.as_string_opt::<i32>()?;
+    array.is_valid(row).then(|| array.value(row))
+}
+
+fn moment(batch: &RecordBatch, of: &Table, column: usize, row: usize) -> Option<i64> {
+    let array = batch.column_by_name(&of.columns[column].name)?.as_primitive_opt::<TimestampMicrosecondType>()?;
     array.is_valid(row).then(|| array.value(row))
 }
 

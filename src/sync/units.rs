@@ -10,6 +10,7 @@ use futures::{StreamExt, TryStreamExt};
 
 use super::Run;
 use super::parents::{ParentRow, ParentRows};
+use super::part::Part;
 use crate::error::Result;
 use crate::fetch::Client;
 use crate::lake::{ParentFate, Parents, hash_texts};
@@ -51,17 +52,24 @@ impl Unit {
 pub(super) enum Step {
     Read(Unit),
     Keep(u128),
+    /// Its children are known: it did not change since they were read.
+    Unchanged(u128),
 }
 
-/// The parents as a run starts with them: nobody is read yet.
+/// The parents as a run starts with them: nobody is read yet. A list that may be read
+/// in part has one even where there is but one list: it says what becomes of the rest.
 pub(super) fn parents(table: &Table) -> Option<Parents> {
     let columns = table.parent_columns();
     let absent = if table.parent.is_some() { None } else { Some(ParentFate::Keep) };
-    (!columns.is_empty()).then(|| Parents { columns, absent, ..Parents::default() })
+    (!columns.is_empty() || table.is_read_in_part()).then(|| Parents { columns, absent, ..Parents::default() })
 }
 
 /// The lists of a table, one after the other, without holding them all.
-pub(super) async fn steps<'a>(run: &'a Run, table: &'a Arc<Table>) -> Result<BoxStream<'a, Result<Step>>> {
+pub(super) async fn steps<'a>(
+    run: &'a Run,
+    table: &'a Arc<Table>,
+    part: Option<&'a Arc<Part>>,
+) -> Result<BoxStream<'a, Result<Step>>> {
     let Some(parents) = ParentRows::of(&run.catalog, table)? else {
         let units = run.sources(table).map(|s| Unit { client: Arc::clone(&s.client), bound: s.values.clone() });
         return Ok(stream::iter(units.map(|u| Ok(Step::Read(u))).collect::<Vec<_>>()).boxed());
@@ -69,18 +77,28 @@ pub(super) async fn steps<'a>(run: &'a Run, table: &'a Arc<Table>) -> Result<Box
     let batches = parents.batches(&run.lake).await?;
     let steps = batches.map(move |batch| {
         let batch = batch?;
-        let steps = parents.rows(&batch).map(|parent| Ok(step(run, table, &parents, &batch, parent)));
+        let steps = parents.rows(&batch).map(|parent| Ok(step(run, table, part, &parents, &batch, parent)));
         Ok(stream::iter(steps.collect::<Vec<_>>()))
     });
     Ok(steps.try_flatten().boxed())
 }
 
 /// Whether a parent's children are asked for in this run.
-fn step(run: &Run, table: &Table, parents: &ParentRows, batch: &RecordBatch, parent: ParentRow) -> Step {
+fn step(
+    run: &Run,
+    table: &Table,
+    part: Option<&Arc<Part>>,
+    parents: &ParentRows,
+    batch: &RecordBatch,
+    parent: ParentRow,
+) -> Step {
     let of = &parents.of;
-    let asked = !parent.skipped && (of.policy == Policy::Merge || was_read(run, of, batch, parent.row));
+    // Not every row of these tables is read at each run, and is a parent all the same.
+    let listed = of.policy == Policy::Merge || of.is_read_in_part() || was_read(run, of, batch, parent.row);
+    let unchanged = |unit: &Unit| part.is_some_and(|part| part.is_unchanged(unit.hash(table), parent.changed));
     match unit(run, table, &parent.bound) {
-        Some(unit) if asked => Step::Read(unit),
+        Some(unit) if listed && !parent.skipped && unchanged(&unit) => Step::Unchanged(unit.hash(table)),
+        Some(unit) if listed && !parent.skipped => Step::Read(unit),
         _ => Step::Keep(hash(table, &parent.bound)),
     }
 }
@@ -103,7 +121,7 @@ fn value<'a>(bound: &'a [(String, String)], name: &str) -> Option<&'a str> {
 }
 
 /// Of the values that make a row somebody's child, as the lake hashes its columns.
-fn hash(table: &Table, bound: &[(String, String)]) -> u128 {
+pub(super) fn hash(table: &Table, bound: &[(String, String)]) -> u128 {
     hash_texts(table.columns.iter().filter_map(|c| match &c.from {
         From::Bound(name) => Some(value(bound, name)),
         _ => None,
