@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from conftest import command, failures, spec, state, sync
+from conftest import command, failures, small_disk, spec, state, sync
 from fixtures.sources import Keys, organization
+from reliability import record
 from scripted import Answer, Scripted
 from truth import bag, lake_rows
 
@@ -67,9 +68,9 @@ def scene(tmp_path):
     with Scripted() as server:
         server.answers["/batches"] = [batches]
 
-        def run(*flags, code=0, config=""):
+        def run(*flags, code=0, **how):
             batches.asked.clear()
-            sync(tmp_path / "lake", batches.env(server), "--tables", "batches", *flags, code=code, retries=0, config=config)
+            sync(tmp_path / "lake", batches.env(server), "--tables", "batches", *flags, code=code, retries=0, **how)
             return sorted(batches.asked)
 
         batches.run, batches.dest = run, tmp_path / "lake"
@@ -209,6 +210,22 @@ def test_half_of_a_list_is_not_taken_for_all_of_it(scene):
     scene.broken = {}
     assert scene.run() == pages("proj_a", 8) + pages("proj_b", 1)
     assert kept(scene) == scene.truth()
+    record(
+        "a list that is read newest first breaks off", "the third page of 350 new rows was refused", before="480 rows",
+        during="680 rows; exit 2; the state knows of no full pass", after="830 rows: the list was read whole",
+    )
+
+
+def test_the_gap_is_known_before_the_rows_above_it_are_there(scene):
+    """The object cannot be written: a run that ended here would have left a state that hides nothing."""
+    scene.add("proj_a", 450, ago=DAY)
+    scene.add("proj_b", 30, ago=DAY)
+    scene.run()
+    scene.add("proj_a", 350, ago=2 * HOUR, every=1, name="new")
+    scene.broken = {"proj_a": 2}
+    scene.run(code={2, 3}, **small_disk(4_096))
+    assert "whole" not in state(scene.dest)["tables"]["batches"]
+    assert len(kept(scene)) == 480
 
 
 def test_a_refused_list_costs_the_others_nothing(scene):
@@ -278,6 +295,26 @@ def test_children_of_parents_that_ended_are_not_asked_for_again(company, tmp_pat
     assert second["tables"]["chat_completion_messages"]["requests"] == 0
     again = sync(dest, company, "--tables", ",".join(GATED), "--full-refresh").report["tables"]
     assert {name: again[name]["requests"] for name in GATED} == {name: first["tables"][name]["requests"] for name in GATED}
+
+
+# Requests of a second sync that finds nothing new, in the small simulated organization: 3 project keys, 2 workspaces.
+IDLE = {
+    # One window, one page, for each pass, key and workspace; log files also ask how new the newest event is.
+    "audit_logs": 2, "costs": 1, "costs_totals": 1, "usage_completions": 1, "usage_embeddings": 1,
+    "codex_usage": 2, "codex_code_reviews": 2, "log_auth": 4, "log_costs": 2,
+    # The first page of each list.
+    "users": 1, "projects": 1, "files": 3, "batches": 3, "fine_tuning_jobs": 3, "chat_completions": 3, "codex_tasks": 2,
+    # Parents that changed, may still change, or have nothing in the lake.
+    "fine_tuning_job_events": 11, "fine_tuning_job_checkpoints": 17, "chat_completion_messages": 0,
+    "agent_session_turn_items": 17, "chatgpt_agent_definitions": 27,
+}
+
+
+def test_an_idle_sync_asks_no_more_than_it_must(company, tmp_path):
+    for _ in range(2):
+        report = sync(tmp_path / "lake", company, "--tables", ",".join(IDLE)).report
+    assert failures(report) == {}
+    assert {name: report["tables"][name]["requests"] for name in IDLE} == IDLE
 
 
 def without_moment(row: dict) -> dict:

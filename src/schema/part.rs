@@ -9,7 +9,7 @@ use toml::Spanned;
 
 use super::check::{Source, no_column};
 use super::file::{self, File};
-use super::{Column, NewestFirst, Parent, Type, duration_seconds};
+use super::{Column, From, NewestFirst, Parent, Type, duration_seconds};
 use crate::error::Result;
 
 /// How often a table that is read in part is read whole, when its file does not say.
@@ -18,16 +18,15 @@ const FULL_EVERY: i64 = 86_400;
 /// What cannot go together, whatever the columns are.
 pub(super) fn check(source: &Source) -> Result<()> {
     let File { newest_first, unchanged, full_every, slices, request, .. } = &source.file;
-    if let Some(newest) = newest_first {
+    let spans = [newest_first.as_ref().map(|n| n.by.span()), unchanged.as_ref().map(|u| u.since.span())];
+    for span in spans.into_iter().flatten() {
         let why = match (slices, &request.same_as, request.passes.len()) {
-            (Some(_), _, _) => Some("a table cut by day is read by windows, and not from its newest row on"),
-            (_, Some(_), _) => Some("a table with `same_as` is read as that table is"),
-            (_, _, 2..) => Some("a list that is read in several passes has no one order"),
-            _ => None,
+            (Some(_), _, _) => "a table cut by day is read by windows, and each of these is read whole",
+            (_, Some(_), _) => "a table with `same_as` is read as that table is",
+            (_, _, 2..) => "a list that is read in several passes is read whole: no pass knows what the others have",
+            _ => continue,
         };
-        if let Some(why) = why {
-            return Err(source.error(newest.by.span(), why));
-        }
+        return Err(source.error(span, why));
     }
     match full_every {
         Some(every) if newest_first.is_none() && unchanged.is_none() => {
@@ -43,6 +42,10 @@ pub(super) fn newest_first(source: &Source, file: &file::NewestFirst, columns: &
     let by = by.ok_or_else(|| no_column(source, &file.by, columns))?;
     if columns[by].kind != Type::Timestamp {
         return Err(source.error(file.by.span(), "`by` names a timestamp column: the one that the list is sorted by"));
+    }
+    let mut identity = source.file.key.iter().map(Spanned::get_ref).chain([file.by.get_ref()]);
+    if identity.any(|name| columns.iter().any(|c| c.name == *name && matches!(c.from, From::NamedBy(_)))) {
+        return Err(source.error(file.by.span(), "a list whose key or moment is named by another column is read whole"));
     }
     let mut final_if = Vec::new();
     for (name, values) in &file.final_ {

@@ -215,6 +215,8 @@ async fn lists(
             Event::Keep(hash) => note(known, hash, ParentFate::Keep),
             Event::Unchanged(hash) => {
                 extent.in_part = true;
+                // Its list was read before: the table is not one of which nothing can be read.
+                tally.good += 1;
                 note(known, hash, ParentFate::Keep);
             }
             Event::End(unit) => {
