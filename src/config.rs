@@ -27,6 +27,8 @@ pub(crate) struct File {
     pub(crate) state: Option<String>,
     pub(crate) concurrency: Option<usize>,
     pub(crate) strict: Option<bool>,
+    /// For all tables that are read in part: how often they are read whole.
+    full_every: Option<String>,
     #[serde(default)]
     pub(crate) select: Vec<String>,
     #[serde(default)]
@@ -56,6 +58,7 @@ impl Default for Http {
 struct TableOptions {
     lookback: Option<String>,
     history: Option<History>,
+    full_every: Option<String>,
 }
 
 /// `history = "730d"`: how far back a first sync reads; `history = true`: keep each version of a row.
@@ -113,6 +116,14 @@ impl File {
 
     /// The catalog with each table's own options applied.
     pub(crate) fn apply(&self, catalog: &mut Catalog) -> Result<()> {
+        if let Some(text) = &self.full_every {
+            let wrong = |why| Error::usage(format!("{}: full_every: {why}", self.path));
+            let every = duration_seconds(text).map_err(wrong)?;
+            let parts: Vec<_> = catalog.iter().filter(|t| t.is_read_in_part()).cloned().collect();
+            for table in parts {
+                catalog.replace(Table { full_every: every, ..Table::clone(&table) });
+            }
+        }
         for (name, options) in &self.tables {
             let Some(table) = catalog.get(name) else {
                 return Err(catalog.unknown(name).at(format!("{}: [tables.{name}]", self.path)));
@@ -132,6 +143,14 @@ impl TableOptions {
         let unsliced = |key: &str| Error::usage(format!("`{key}` is for tables cut by day; this one is read whole"));
         if let Some(text) = &self.lookback {
             table.slices.as_mut().ok_or_else(|| unsliced("lookback"))?.lookback = seconds("lookback", text)?;
+        }
+        if let Some(text) = &self.full_every {
+            if !table.is_read_in_part() {
+                return Err(Error::usage(
+                    "`full_every` is for tables that are read in part; this one is read whole every time, or by day",
+                ));
+            }
+            table.full_every = seconds("full_every", text)?;
         }
         match &self.history {
             Some(History::Versions(true)) => table = table.with_history()?,

@@ -8,6 +8,7 @@ mod config;
 mod console;
 mod decode;
 mod error;
+mod estimate;
 mod fetch;
 mod lake;
 mod load;

@@ -88,6 +88,14 @@ pub(crate) fn advance(settled: Option<DateTime<Utc>>, window: Window, policy: Po
     }
 }
 
+/// Whether a table that may be read in part is to be read whole: when it never was, or
+/// `every` seconds ago. A full pass is what finds deletes and late changes.
+pub(crate) fn is_full_pass(whole: Option<DateTime<Utc>>, every: i64, now: DateTime<Utc>, wish: Wish) -> bool {
+    // A moment that is not yet is no moment of a pass.
+    let recent = whole.is_some_and(|whole| whole <= now && now - whole < Duration::seconds(every));
+    wish.full_refresh || !recent
+}
+
 /// What a window settles, of those of one run in their order: up to the first file that
 /// failed (`hold`), and behind it nothing, or the next run would not ask for that file.
 pub(crate) fn settles(window: Window, hold: Option<DateTime<Utc>>, held: &mut bool) -> Option<Window> {
@@ -190,6 +198,21 @@ mod tests {
         ];
         for (settled, window, policy, expected) in cases {
             assert_eq!(advance(settled, window, policy), Some(at(expected)));
+        }
+    }
+
+    #[test]
+    fn a_full_pass_is_due_when_nobody_knows_of_a_recent_one() {
+        let cases = [
+            (None, Wish::default(), true),
+            (Some("2026-11-21T05:00:00Z"), Wish::default(), false),
+            (Some("2026-11-21T05:00:00Z"), Wish { full_refresh: true, ..Wish::default() }, true),
+            (Some("2026-11-20T05:30:01Z"), Wish::default(), false),
+            (Some("2026-11-20T05:30:00Z"), Wish::default(), true),
+            (Some("2026-11-21T05:30:01Z"), Wish::default(), true),
+        ];
+        for (whole, wish, due) in cases {
+            assert_eq!(is_full_pass(whole.map(at), DAYS, at(NOW), wish), due, "{whole:?} {wish:?}");
         }
     }
 

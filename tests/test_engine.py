@@ -290,19 +290,6 @@ def test_a_child_without_its_parent_is_a_contradiction(simulator, tmp_path):
     assert report["tables"]["users"]["status"] == "ok"
 
 
-def test_dry_run_asks_nothing_and_writes_nothing(simulator, tmp_path):
-    dest = tmp_path / "lake"
-    run = sync(dest, simulator, "--dry-run")
-    assert simulator.requests() == [] and not dest.exists()
-    for table in ("users", "costs", "project_api_keys"):
-        assert table in run.out + run.err
-    sync(dest, simulator, "--tables", "costs")
-    before = contents(dest)
-    simulator.forget()
-    sync(dest, simulator, "--dry-run")
-    assert simulator.requests() == [] and contents(dest) == before
-
-
 def test_a_surface_without_key_has_no_tables_and_no_error(simulator, tmp_path):
     env = simulator.env()
     del env["OPENAI_PROJECT_KEYS"]

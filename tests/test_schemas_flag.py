@@ -137,12 +137,18 @@ def changed(old: str, new: str, text: str = PEOPLE) -> str:
     return text.replace(old, new)
 
 
+NEWEST = changed("[columns]", '[newest_first]\nby = "added_at"\nfinal = { mail = ["a"] }\n\n[columns]')
+UNCHANGED = changed("[columns]", '[unchanged]\nsince = "created_at"\n\n[columns]', LIMITS)
+
 MISTAKES = {
     "an unknown key": (changed("doc = \"One", "docs = \"One"), "docs", "doc"),
     "an unknown key of the request": (changed("rows  =", "row   ="), "row", "rows"),
     "an unknown key of paging": (changed("while =", "whille ="), "whille", "while"),
     "an unknown key of a column": (changed('from = "/email"', 'form = "/email"'), "form", "from"),
     "an unknown type": (changed('mail     = { type = "string"', 'mail     = { type = "sting"'), "sting", "string"),
+    "an unknown key of the newest first": (NEWEST.replace("final =", "finals ="), "finals", "final"),
+    "a moment of the newest first that is no column": (NEWEST.replace('by = "added_at"', 'by = "added"'), "added", "added_at"),
+    "a moment of the parent that it does not have": (UNCHANGED.replace("created_at", "createdat"), "createdat", "created_at"),
     "an unknown policy": (changed('key = ["id"]', 'key = ["id"]\npolicy = "snapshots"'), "snapshots", "snapshot"),
     "an unknown parent": (changed("projects.id", "project.id", LIMITS), "project", "projects"),
     "an unknown column of the parent": (changed("projects.id", "projects.ids", LIMITS), "ids", "id"),
@@ -184,6 +190,11 @@ OTHER_MISTAKES = {
     "a pointer without slash": (changed('"/email"', '"email"'), "email"),
     "not TOML": (changed("[columns]", "[columns"), "mine.toml"),
     "an empty file": ("", "doc"),
+    "newest first by a text": (NEWEST.replace('by = "added_at"', 'by = "mail"'), "timestamp"),
+    "newest first in several passes": (changed("[request]\n", "[request]\npasses = [{}, { all = true }]\n", NEWEST), "passes"),
+    "a full pass of what is always read whole": (changed('key = ["id"]', 'key = ["id"]\nfull_every = "1d"'), "full_every"),
+    "an unchanged parent where there is none": (changed("[columns]", '[unchanged]\nsince = "added_at"\n\n[columns]'), "parent"),
+    "an unchanged parent known by a text": (UNCHANGED.replace("created_at", "name"), "timestamp"),
     "a child without its parent's column": (changed('project_id = { type = "string", from = "{projects.id}", doc = "Whose limit." }\n', "", LIMITS).replace('"project_id", ', ""), "projects.id"),
     "its own parent": (changed("{projects.id}", "{mine.id}", LIMITS), "parent"),
 }

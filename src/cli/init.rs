@@ -25,6 +25,9 @@ dest = "lake"
 # Fail a table when a value does not fit its column, instead of keeping it in _extra
 # strict = false
 
+# How often lists that are usually read down to what is known are read whole
+# full_every = "1d"
+
 # [http]
 # retries = 5
 # backoff = "500ms"

@@ -2,6 +2,7 @@
 
 pub(crate) mod check;
 pub(crate) mod demo;
+mod dry_run;
 pub(crate) mod init;
 pub(crate) mod load;
 pub(crate) mod page;

@@ -21,6 +21,16 @@ pub(super) struct Report {
 /// What a run says of one table.
 #[derive(Debug, Deserialize)]
 pub(super) struct Of {
+    #[serde(default)]
+    pub(super) status: String,
+    #[serde(default)]
+    pub(super) requests: u64,
+    #[serde(default)]
+    pub(super) seconds: f64,
+    #[serde(default)]
+    pub(super) in_part: bool,
+    #[serde(default)]
+    pub(super) settled_before: Option<DateTime<Utc>>,
     pub(super) settled_after: Option<DateTime<Utc>>,
     pub(super) objects: Vec<Written>,
 }
@@ -37,8 +47,19 @@ pub(super) struct Written {
 /// All reports, the oldest run first: by their beginning and not by name, since
 /// the lease lets one run end before the next begins.
 pub(super) async fn reports(lake: &Lake) -> Result<Vec<Report>> {
+    read(lake, usize::MAX).await
+}
+
+/// The reports of the last runs, the newest first.
+pub(super) async fn newest(lake: &Lake, most: usize) -> Result<Vec<Report>> {
+    let mut reports = read(lake, most).await?;
+    reports.reverse();
+    Ok(reports)
+}
+
+async fn read(lake: &Lake, most: usize) -> Result<Vec<Report>> {
     let mut reports = Vec::new();
-    for (path, text) in lake.reports().await? {
+    for (path, text) in lake.reports(most).await? {
         let report: Report =
             serde_json::from_str(&text).map_err(|e| Error::integrity(format!("{path}: not a run report: {e}")))?;
         reports.push(report);

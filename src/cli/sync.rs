@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +15,8 @@ use crate::console::{data, tell};
 use crate::error::{Error, Result};
 use crate::fetch::Client;
 use crate::fetch::Retry;
-use crate::lake::{Lake, Lease, State, StateFile};
-use crate::plan::{self, Wish};
+use crate::lake::{Lake, Lease, StateFile};
+use crate::plan::Wish;
 use crate::report::{Progress, RunReport, Track, attention, summary};
 use crate::schema::{Catalog, Surface, duration_seconds};
 use crate::sync::{Run, Source};
@@ -125,7 +124,7 @@ impl Plan {
 pub(crate) async fn command(args: &super::Sync, now: DateTime<Utc>) -> Result<Exit> {
     let plan = Plan::resolve(args)?;
     if args.dry_run {
-        return dry_run(&plan, now).await;
+        return super::dry_run::command(&plan, args.format, now).await;
     }
     let report = perform(plan, now).await?;
     show(&report, args.format);
@@ -242,39 +241,4 @@ async fn stop_on_signal(stop: CancellationToken) {
         }
         stop.cancel();
     }
-}
-
-/// What would be asked: no request, no write, no lease.
-async fn dry_run(plan: &Plan, now: DateTime<Utc>) -> Result<Exit> {
-    let known = plan.dest.contains("://") || Path::new(&plan.dest).is_dir();
-    let state = match known || plan.state.is_some() {
-        true => StateFile::open(&Lake::open(&plan.dest)?, plan.state.as_deref())?.load().await?,
-        false => State::default(),
-    };
-    for name in &plan.chosen {
-        let Some(table) = plan.catalog.get(name) else { continue };
-        let lists = match &table.parent {
-            Some(parent) => format!("a list for each row of {}", parent.table),
-            None => "one list".to_string(),
-        };
-        let what = match &table.slices {
-            None => format!("whole: {lists}"),
-            Some(slices) => {
-                let windows = plan::windows(slices, table.policy, state.settled(name), now, plan.wish);
-                let span = windows.first().zip(windows.last());
-                let span = span.map(|(a, b)| {
-                    format!("{}..{}", a.start.format("%Y-%m-%dT%H:%MZ"), b.end.format("%Y-%m-%dT%H:%MZ"))
-                });
-                let passes = table.request.passes.len().max(1);
-                format!(
-                    "{}: {} windows in {} lists",
-                    span.unwrap_or_else(|| "nothing".to_string()),
-                    windows.len(),
-                    windows.len() * passes
-                )
-            }
-        };
-        data(&format!("{name:<40} {what}\n"));
-    }
-    Ok(Exit::Good)
 }

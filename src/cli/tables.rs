@@ -110,6 +110,13 @@ fn section(table: &Table, text: &mut String) {
     if let Some(parent) = &table.parent {
         let _ = write!(text, " · child of [`{0}`](#{0})", parent.table);
     }
+    if let Some(newest) = &table.newest_first {
+        let by = &table.columns[newest.by].name;
+        let _ = write!(text, " · newest first by `{by}`, whole every {}", days(table.full_every));
+    }
+    if let Some(since) = &table.unchanged_since {
+        let _ = write!(text, " · only where the parent's `{since}` is new, whole every {}", days(table.full_every));
+    }
     if table.only_if_named {
         text.push_str(" · only when named with `--tables`");
     }
@@ -150,6 +157,13 @@ fn describe(table: &Table) -> Value {
         "retired": table.retired,
         "same_as": table.same_as,
         "parents": table.parent.iter().map(|p| p.table.clone()).collect::<Vec<_>>(),
+        "newest_first": table.newest_first.as_ref().map(|n| json!({
+            "by": table.columns[n.by].name,
+            "final": n.final_if.iter().map(|(column, values)| (table.columns[*column].name.clone(), json!(values)))
+                .collect::<serde_json::Map<_, _>>(),
+        })),
+        "unchanged_since": table.unchanged_since,
+        "full_every_seconds": table.is_read_in_part().then_some(table.full_every),
         "slices": table.slices.as_ref().map(|s| json!({
             "by": table.columns[s.by].name,
             "window_seconds": s.window,

@@ -11,6 +11,16 @@ use super::{Call, Client, Meter};
 use crate::error::{Error, Kind, Result};
 use crate::schema::{Paging, Pointer, Table};
 
+/// Says of each page whether the rest of its list need not be asked for.
+pub(crate) type Enough = Box<dyn FnMut(&str) -> bool + Send>;
+
+/// One answer of a list.
+pub(crate) struct Page {
+    pub(crate) text: String,
+    /// The list goes on, and was not asked any further.
+    pub(crate) cut: bool,
+}
+
 pub(crate) struct List {
     client: Arc<Client>,
     meter: Arc<Meter>,
@@ -22,6 +32,7 @@ pub(crate) struct List {
     page: u32,
     /// The next page, on its way. Dropping the list takes its request back.
     coming: Option<AbortOnDropHandle<Result<String>>>,
+    enough: Option<Enough>,
 }
 
 impl List {
@@ -37,11 +48,17 @@ impl List {
             chain: Chain::default(),
             page: 0,
             coming: None,
+            enough: None,
         }
     }
 
-    /// The next page's text; none after the last one.
-    async fn next(&mut self) -> Result<Option<String>> {
+    /// The same list, read no further than `enough` says.
+    pub(crate) fn until(self, enough: Option<Enough>) -> List {
+        List { enough, ..self }
+    }
+
+    /// The next page; none after the last one.
+    async fn next(&mut self) -> Result<Option<Page>> {
         let first = self.page == 0;
         self.page += 1;
         let answer = match self.coming.take() {
@@ -50,12 +67,16 @@ impl List {
             None => return Ok(None),
         };
         let answer = answer.map_err(|e| self.at(e))?;
+        let mut cut = false;
         if let Some(paging) = &self.paging {
             let token = self.chain.next(paging, self.rows.as_ref(), &answer).map_err(|e| self.at(e))?;
+            // Asked before the next page is: that would be the request that is saved.
+            cut = token.is_some() && self.enough.as_mut().is_some_and(|enough| enough(&answer));
+            let token = token.filter(|_| !cut);
             let call = token.map(|token| self.call.page(&paging.send, &self.before(token)));
             self.coming = call.map(|call| self.ask(call));
         }
-        Ok(Some(answer))
+        Ok(Some(Page { text: answer, cut }))
     }
 
     /// Files that were closed in one instant must not be parted by a page's edge:
@@ -82,7 +103,7 @@ impl List {
         }
     }
 
-    pub(crate) fn pages(self) -> impl Stream<Item = Result<String>> + Send {
+    pub(crate) fn pages(self) -> impl Stream<Item = Result<Page>> + Send {
         try_unfold(self, |mut list| async move { Ok(list.next().await?.map(|page| (page, list))) })
     }
 }

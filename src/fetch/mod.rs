@@ -29,7 +29,7 @@ use budget::{Budget, Permit};
 pub(crate) use call::Call;
 use cure::cure;
 pub(crate) use file::FileRef;
-pub(crate) use list::List;
+pub(crate) use list::{Enough, List};
 pub(crate) use page::Chain;
 pub(crate) use verdict::{Verdict, verdict};
 

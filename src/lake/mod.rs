@@ -34,11 +34,12 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use crate::error::{Error, Result};
 use crate::schema::Table;
 pub(crate) use fate::{ParentFate, Parents};
-pub(crate) use keys::hash_texts;
+pub(crate) use key_set::KeySet;
+pub(crate) use keys::{KeyMap, hash_texts, hashes};
 pub(crate) use lease::Lease;
 pub(crate) use read::open_old;
 pub(crate) use slice::{Slice, Written};
-pub(crate) use state::{State, StateFile};
+pub(crate) use state::{State, StateFile, TableState};
 use trouble::storage;
 pub(crate) use verify::Found;
 #[cfg(test)]

@@ -36,6 +36,9 @@ pub(crate) struct TableState {
     /// Log files: the newest event that the source says it has; it does not promise that all before it came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) max_event_time: Option<DateTime<Utc>>,
+    /// Tables that are read in part: when they were last read whole, without a hole since. None: never, or not surely.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) whole: Option<DateTime<Utc>>,
 }
 
 impl Default for State {
@@ -60,8 +63,15 @@ impl State {
     }
 
     pub(crate) fn settle(&mut self, table: &str, settled: DateTime<Utc>) {
-        let max_event_time = self.tables.get(table).and_then(|t| t.max_event_time);
-        self.tables.insert(table.to_string(), TableState { settled, max_event_time });
+        let known = self.tables.entry(table.to_string());
+        known.or_insert(TableState { settled, max_event_time: None, whole: None }).settled = settled;
+    }
+
+    /// Notes that a settled table was read whole, or that nobody can be sure of it any more.
+    pub(crate) fn note_whole(&mut self, table: &str, whole: Option<DateTime<Utc>>) {
+        if let Some(state) = self.tables.get_mut(table) {
+            state.whole = whole;
+        }
     }
 
     /// Notes how new the source says its newest event is. A table that is not settled at all has no place for it.
@@ -260,5 +270,16 @@ mod tests {
             }
             prop_assert_eq!(State::parse(&state.text()).unwrap(), state);
         }
+    }
+
+    #[test]
+    fn a_state_from_before_full_passes_says_that_there_was_none() {
+        let old = r#"{"version":1,"tables":{"files":{"settled":"2026-11-20T00:00:00Z"}}}"#;
+        let mut state = State::parse(old).unwrap();
+        assert_eq!(state.tables["files"].whole, None);
+        let whole = DateTime::from_timestamp(1_795_000_000, 0);
+        state.note_whole("files", whole);
+        state.settle("files", DateTime::from_timestamp(1_795_003_600, 0).unwrap());
+        assert_eq!(State::parse(&state.text()).unwrap().tables["files"].whole, whole);
     }
 }

@@ -159,16 +159,20 @@ impl Lake {
         Ok(hex(&sha256.finalize()))
     }
 
-    /// The texts of all run reports, oldest first.
-    pub(crate) async fn reports(&self) -> Result<Vec<(String, String)>> {
+    /// The texts of the run reports, oldest first: at most so many, and then the newest ones.
+    pub(crate) async fn reports(&self, most: usize) -> Result<Vec<(String, String)>> {
         let prefix = self.path(&["_runs"]);
-        let listed: Vec<ObjectMeta> = match self.store.list(Some(&prefix)).try_collect().await {
+        let mut listed: Vec<ObjectMeta> = match self.store.list(Some(&prefix)).try_collect().await {
             Ok(listed) => listed,
             Err(object_store::Error::NotFound { .. }) => Vec::new(),
             Err(e) => return Err(storage(&e, &self.shown)),
         };
+        listed.retain(|m| m.location.as_ref().ends_with(".json"));
+        // Their names begin with the moment of the run.
+        listed.sort_by(|a, b| b.location.cmp(&a.location));
+        listed.truncate(most);
         let mut texts = BTreeMap::new();
-        for meta in listed.into_iter().filter(|m| m.location.as_ref().ends_with(".json")) {
+        for meta in listed {
             let path = self.relative(&meta.location);
             let failed = |e: object_store::Error| storage(&e, &self.shown).at(path.clone());
             let bytes = self.store.get(&meta.location).await.map_err(failed)?.bytes().await.map_err(failed)?;

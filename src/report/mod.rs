@@ -65,6 +65,8 @@ pub(crate) struct TableReport {
     pub(crate) retries: u64,
     pub(crate) response_bytes: u64,
     pub(crate) seconds: f64,
+    /// Not everything was asked for: the rest is known, and does not change (docs/decisions/0010).
+    pub(crate) in_part: bool,
     pub(crate) settled_before: Option<DateTime<Utc>>,
     pub(crate) settled_after: Option<DateTime<Utc>>,
     pub(crate) objects: Vec<ObjectReport>,
@@ -119,6 +121,7 @@ pub(crate) struct Track {
 struct Notes {
     status: Option<String>,
     seconds: f64,
+    in_part: bool,
     tombstones: u64,
     repeated: u64,
     misfits: BTreeMap<String, Misfit>,
@@ -182,6 +185,10 @@ impl Track {
         }
     }
 
+    pub(crate) fn read_in_part(&self) {
+        self.notes().in_part = true;
+    }
+
     pub(crate) fn settled(&self, settled: DateTime<Utc>) {
         self.notes().settled.1 = Some(settled);
     }
@@ -242,6 +249,7 @@ impl Track {
             retries: self.meter.retries.load(Ordering::Relaxed),
             response_bytes: self.meter.bytes.load(Ordering::Relaxed),
             seconds: (notes.seconds * 1000.0).round() / 1000.0,
+            in_part: notes.in_part,
             settled_before: notes.settled.0,
             settled_after: notes.settled.1,
             objects: notes.objects.clone(),

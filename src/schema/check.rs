@@ -12,6 +12,7 @@ use toml::Spanned;
 use super::columns::columns;
 use super::file::{self, File, caret};
 use super::parents::{bound_columns_exist, no_cycles, parent};
+use super::part;
 use super::text::{Pointer, Template, duration_seconds};
 use super::{Column, Contents, Files, Paging, Policy, Request, Slices, Surface, Table, Type};
 use crate::error::{Error, Result};
@@ -124,6 +125,7 @@ fn table(source: &Source, all: &BTreeMap<String, Source>) -> Result<Table> {
     }
     let request = request(source, origin)?;
     let parent = parent(origin, &request.path, all)?;
+    part::check(source)?;
     bound_columns_exist(source, &request.path, &columns)?;
     Ok(Table {
         name: source.name.clone(),
@@ -140,9 +142,16 @@ fn table(source: &Source, all: &BTreeMap<String, Source>) -> Result<Table> {
         record_rows: record_rows(source, origin)?,
         request,
         slices,
-        parent,
         same_as: file.request.same_as.as_ref().map(|s| s.get_ref().clone()),
         skip_children,
+        newest_first: file.newest_first.as_ref().map(|n| part::newest_first(source, n, &columns)).transpose()?,
+        unchanged_since: file
+            .unchanged
+            .as_ref()
+            .map(|u| part::unchanged(source, u, parent.as_ref(), all))
+            .transpose()?,
+        full_every: part::full_every(source)?,
+        parent,
         columns,
         history: false,
     })
@@ -174,7 +183,7 @@ fn policy(source: &Source, slices: Option<&file::Slices>) -> Result<Policy> {
     }
 }
 
-fn no_column(source: &Source, name: &Spanned<String>, columns: &[Column]) -> Error {
+pub(super) fn no_column(source: &Source, name: &Spanned<String>, columns: &[Column]) -> Error {
     let error = source.error(name.span(), format!("`{}` is not a column of this table", name.get_ref()));
     error.meant(name.get_ref(), columns.iter().map(|c| c.name.as_str()))
 }

@@ -29,6 +29,9 @@ pub(super) struct File {
     pub(super) files: Option<Files>,
     pub(super) contents: Option<Contents>,
     pub(super) slices: Option<Slices>,
+    pub(super) newest_first: Option<NewestFirst>,
+    pub(super) unchanged: Option<Unchanged>,
+    pub(super) full_every: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) children: Children,
     #[serde(deserialize_with = "ordered")]
@@ -128,6 +131,22 @@ pub(super) struct Slices {
     pub(super) lookback: Spanned<String>,
     pub(super) history: Spanned<String>,
     pub(super) policy: Spanned<Policy>,
+}
+
+/// The list comes newest first, and need not be read to its end.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewestFirst {
+    pub(super) by: Spanned<String>,
+    #[serde(default, rename = "final", deserialize_with = "ordered")]
+    pub(super) final_: Vec<(Spanned<String>, Vec<String>)>,
+}
+
+/// A parent that did not change need not be asked about again.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Unchanged {
+    pub(super) since: Spanned<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -11,106 +11,23 @@ mod check;
 mod columns;
 mod file;
 mod parents;
+mod part;
 mod text;
+mod words;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use serde::{Deserialize, Serialize};
+use arrow_schema::{Field, Schema, SchemaRef};
 
 use crate::error::{Error, Result};
 
 pub(crate) use file::{Parameter, Parameters, caret, suggestion};
 pub(crate) use text::{Pointer, Template, duration_seconds, glob};
+pub(crate) use words::{Format, Method, Policy, Surface, Type};
 
 include!(concat!(env!("OUT_DIR"), "/tables.rs"));
-
-/// One host with one kind of credential; a folder of `schemas/`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Surface {
-    Admin,
-    Project,
-    Codex,
-    Compliance,
-}
-
-impl Surface {
-    pub(crate) const ALL: [Surface; 4] = [Surface::Admin, Surface::Project, Surface::Codex, Surface::Compliance];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Surface::Admin => "admin",
-            Surface::Project => "project",
-            Surface::Codex => "codex",
-            Surface::Compliance => "compliance",
-        }
-    }
-}
-
-/// What happens to the rows that a slice already holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Policy {
-    /// Dropped: the source was asked for the whole slice again.
-    Replace,
-    /// Kept unless the same key arrives again.
-    Merge,
-    /// Kept with `_deleted = true` if their key did not arrive.
-    Snapshot,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-pub(crate) enum Method {
-    #[default]
-    #[serde(rename = "GET")]
-    Get,
-    #[serde(rename = "POST")]
-    Post,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Type {
-    String,
-    Int,
-    Float,
-    Bool,
-    Decimal,
-    Date,
-    Timestamp,
-    Json,
-}
-
-impl Type {
-    /// The Arrow type, which decides the Parquet one: micros in UTC, DECIMAL(38,18), INT64.
-    pub(crate) fn arrow(self) -> DataType {
-        match self {
-            Type::String | Type::Json => DataType::Utf8,
-            Type::Int => DataType::Int64,
-            Type::Float => DataType::Float64,
-            Type::Bool => DataType::Boolean,
-            Type::Decimal => DataType::Decimal128(38, 18),
-            Type::Date => DataType::Date32,
-            Type::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-        }
-    }
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Type::String => "string",
-            Type::Int => "int",
-            Type::Float => "float",
-            Type::Bool => "bool",
-            Type::Decimal => "decimal",
-            Type::Date => "date",
-            Type::Timestamp => "timestamp",
-            Type::Json => "json",
-        }
-    }
-}
 
 /// Where a column's value comes from.
 #[derive(Clone, Debug, PartialEq)]
@@ -198,14 +115,6 @@ pub(crate) struct Paging {
     pub(crate) size: Parameters,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Format {
-    #[default]
-    Unix,
-    Iso,
-}
-
 /// How a table is cut by UTC day. Durations are in seconds.
 #[derive(Clone, Debug)]
 pub(crate) struct Slices {
@@ -216,6 +125,15 @@ pub(crate) struct Slices {
     pub(crate) window: i64,
     pub(crate) lookback: i64,
     pub(crate) history: i64,
+}
+
+/// A list that comes newest first, and whose old rows no longer change.
+#[derive(Clone, Debug)]
+pub(crate) struct NewestFirst {
+    /// The timestamp column that the list is sorted by.
+    pub(crate) by: usize,
+    /// Values of columns that mark a row as final, all of them; none: every row is.
+    pub(crate) final_if: Vec<(usize, Vec<String>)>,
 }
 
 /// The table whose rows are this table's parents.
@@ -249,6 +167,11 @@ pub(crate) struct Table {
     pub(crate) same_as: Option<String>,
     /// Values of these columns mark rows whose children are not asked for.
     pub(crate) skip_children: Vec<(usize, Vec<String>)>,
+    pub(crate) newest_first: Option<NewestFirst>,
+    /// The parent's column that says when it last changed: before that was read, its children are not asked for.
+    pub(crate) unchanged_since: Option<String>,
+    /// Seconds between two full passes of a table that is read in part.
+    pub(crate) full_every: i64,
     /// In the order of the file, the engine's own included.
     pub(crate) columns: Vec<Column>,
     pub(crate) history: bool,
@@ -283,6 +206,21 @@ impl Table {
         self.columns.splice(at..at, columns::history_columns());
         self.history = true;
         Ok(self)
+    }
+
+    /// Whether a sync may leave rows unread that the source still has, but for the full passes.
+    pub(crate) fn is_read_in_part(&self) -> bool {
+        self.newest_first.is_some() || self.unchanged_since.is_some()
+    }
+
+    /// The same table with these columns alone, in this order. The key must be among them.
+    pub(crate) fn narrowed(&self, columns: &[usize]) -> Table {
+        let place = |index: &usize| columns.iter().position(|c| c == index);
+        Table {
+            columns: columns.iter().map(|index| self.columns[*index].clone()).collect(),
+            key: self.key.iter().filter_map(place).collect(),
+            ..self.clone()
+        }
     }
 
     /// What a key must stand for to be asked for this table: `key.project`, `key.workspace`, …

@@ -33,7 +33,7 @@ pub(super) const ROUTES: &[Route] = &[
         params: &[],
         fullest: "",
         answer: Answer::Collection(Collection {
-            order: Order::Fixed,
+            order: Order::NewestFirst,
             ..list(include_str!("samples/batches.json"), "batch_", [24, 3])
         }),
     },

@@ -41,7 +41,7 @@ pub(super) fn events<'a>(
                     .filter(|file| seen.insert(file.id.clone()))
                     .map(|file| Step::Download(Arc::clone(&unit), Box::new(file)))
                     .collect(),
-                Err(error) => vec![Step::Pass(Event::Failed(unit, error))],
+                Err(error) => vec![Step::Pass(Event::Failed(unit, error, false))],
             },
             other => vec![Step::Pass(other)],
         };

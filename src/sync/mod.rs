@@ -9,9 +9,12 @@ mod contents;
 mod crash;
 mod files;
 mod freshness;
+mod parents;
+mod part;
 mod read;
 mod refusal;
 mod sink;
+mod tally;
 mod units;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -28,6 +31,9 @@ use crate::lake::{Lake, State, StateFile};
 use crate::plan::{self, Wish};
 use crate::report::{Track, counted};
 use crate::schema::{Catalog, Surface, Table};
+pub(crate) use parents::count as count_parents;
+pub(crate) use part::Part;
+use read::Extent;
 pub(crate) use refusal::{Instead, instead};
 use sink::Sink;
 pub(crate) use units::Source;
@@ -173,12 +179,7 @@ fn group(run: &Run, table: &Arc<Table>) -> Vec<Arc<Table>> {
 
 async fn sync(run: &Arc<Run>, table: &Arc<Table>) -> Result<()> {
     let tables = group(run, table);
-    let Some(slices) = &table.slices else {
-        let sinks = tables.iter().map(|t| Sink::new(&run.lake, t, None, run.micros())).collect();
-        let drained = read::drain(run, table, sinks, None).await?;
-        commit(run, drained, &tables, &[]).await?;
-        return checkpoint(run, &tables, |_| Some(run.now)).await;
-    };
+    let Some(slices) = &table.slices else { return whole(run, table, &tables).await };
     let mut existing = Vec::new();
     for table in &tables {
         existing.push(run.lake.days(table).await?);
@@ -209,7 +210,7 @@ async fn sync(run: &Arc<Run>, table: &Arc<Table>) -> Result<()> {
             let settles = plan::settles(window, drained.hold, &mut held);
             commit(run, drained, &tables, &existing).await?;
             if let Some(settles) = settles {
-                checkpoint(run, &tables, |settled| plan::advance(settled, settles, table.policy)).await?;
+                checkpoint(run, &tables, |settled| plan::advance(settled, settles, table.policy), false).await?;
             }
         }
     }
@@ -228,6 +229,26 @@ async fn sync(run: &Arc<Run>, table: &Arc<Table>) -> Result<()> {
         contents::keep(run, table).await?;
     }
     Ok(())
+}
+
+/// A table that is one object: read whole, or down to what is known.
+async fn whole(run: &Run, table: &Arc<Table>, tables: &[Arc<Table>]) -> Result<()> {
+    let known = run.state.lock().await.tables.get(&table.name).copied();
+    let part = Part::of(&run.lake, table, known, run.now, run.wish).await?;
+    let sinks = tables.iter().map(|t| Sink::new(&run.lake, t, None, run.micros())).collect();
+    let drained = read::drain(run, table, sinks, None, part.as_ref()).await?;
+    let Extent { in_part, torn } = drained.extent;
+    if torn && table.is_read_in_part() {
+        // Before the rows can be seen: behind half of a list the next run would stop too early.
+        let mut state = run.state.lock().await;
+        state.note_whole(&table.name, None);
+        run.state_file.save(&state).await?;
+    }
+    if in_part {
+        tables.iter().for_each(|table| run.track(table).read_in_part());
+    }
+    commit(run, drained, tables, &[]).await?;
+    checkpoint(run, tables, |_| Some(run.now), !in_part && !torn).await
 }
 
 /// Lets the rows of one drained request appear.
@@ -276,17 +297,21 @@ async fn commit(
     outcome
 }
 
-/// Moves the cursor of a table and its followers, and saves the state.
+/// Moves the cursor of a table and its followers, and saves the state. `whole`: every list was read to its end.
 async fn checkpoint(
     run: &Run,
     tables: &[Arc<Table>],
     moved: impl Fn(Option<DateTime<Utc>>) -> Option<DateTime<Utc>>,
+    whole: bool,
 ) -> Result<()> {
     let mut state = run.state.lock().await;
     for table in tables {
         if let Some(settled) = moved(state.settled(&table.name)) {
             state.settle(&table.name, settled);
             run.track(table).settled(settled);
+        }
+        if whole && table.is_read_in_part() {
+            state.note_whole(&table.name, Some(run.now));
         }
     }
     run.state_file.save(&state).await

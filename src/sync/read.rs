@@ -7,12 +7,14 @@ use chrono::{DateTime, Utc};
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 
+use super::part::Part;
 use super::refusal::{Instead, instead};
 use super::sink::Sink;
+use super::tally::{Tally, note};
 use super::units::{Step, Unit, parents, steps};
 use super::{Run, files};
 use crate::console::plain;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::fetch::{Call, FileRef, List};
 use crate::lake::{ParentFate, Parents};
 use crate::plan::Window;
@@ -22,15 +24,22 @@ use crate::schema::Table;
 /// Lists of one table that are read at the same time; the rate budget decides how many really are.
 const LISTS: usize = 64;
 
-/// When so many parents in a row, from the first on, are refused for one reason, it is the table's.
-const ALL_REFUSED: usize = 20;
-
 /// Sinks that have all their rows, and what became of the parents.
 pub(crate) struct Drained {
     pub(super) sinks: Vec<Sink>,
     pub(super) parents: Option<Parents>,
     /// A file failed: the settled cursor must not pass its time.
     pub(super) hold: Option<DateTime<Utc>>,
+    pub(super) extent: Extent,
+}
+
+/// How much of the lists was read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Extent {
+    /// A list was not read to its end, or not at all, because the rest is known.
+    pub(super) in_part: bool,
+    /// A list failed after some of its rows came: these look as if all before them were known.
+    pub(super) torn: bool,
 }
 
 /// What the reading of many lists tells, in the order in which it happens.
@@ -40,8 +49,13 @@ pub(super) enum Event {
     /// With the time that the cursor must not pass; none when the source has forgotten the file.
     FileFailed(Option<DateTime<Utc>>, Error),
     End(Arc<Unit>),
-    Failed(Arc<Unit>, Error),
+    /// The list goes on, but with rows that are known.
+    Enough(Arc<Unit>),
+    /// With whether a page of the list came before.
+    Failed(Arc<Unit>, Error, bool),
     Keep(u128),
+    /// A parent whose children are known.
+    Unchanged(u128),
 }
 
 /// What a window came to: the time that each piece settles, and its rows, oldest first.
@@ -63,11 +77,11 @@ pub(super) async fn window(run: Arc<Run>, tables: Vec<Arc<Table>>, window: Windo
     while let Some(question) = todo.pop() {
         let window = question.window;
         if window.start >= window.end {
-            done.push((question.settles, Drained { sinks: Vec::new(), parents: None, hold: None }));
+            done.push((question.settles, Drained::nothing(Vec::new())));
             continue;
         }
         let sinks = tables.iter().map(|t| Sink::new(&run.lake, t, Some(window), run.micros())).collect();
-        let error = match drain(&run, table, sinks, Some((window, &question.without))).await {
+        let error = match drain(&run, table, sinks, Some((window, &question.without)), None).await {
             Ok(drained) => {
                 done.push((question.settles, drained));
                 continue;
@@ -130,12 +144,13 @@ pub(super) async fn drain(
     table: &Arc<Table>,
     mut sinks: Vec<Sink>,
     window: Option<(Window, &[String])>,
+    part: Option<&Arc<Part>>,
 ) -> Result<Drained> {
     let passes = table.request.passes.len().max(1);
     let mut known = parents(table);
-    let (mut hold, mut refused) = (None, 0);
+    let (mut hold, mut refused, mut extent) = (None, 0, Extent::default());
     for pass in 0..passes {
-        let outcome = lists(run, table, &mut sinks, &mut known, window, pass).await;
+        let outcome = lists(run, table, &mut sinks, &mut known, Asked { window, pass, part }, &mut extent).await;
         match outcome {
             Ok(held) => hold = [hold, held].into_iter().flatten().min(),
             Err(error) if is_optional(table, pass) && is_refusal(&error) && refused + 1 < passes => {
@@ -144,12 +159,12 @@ pub(super) async fn drain(
                 run.track(table).warn(format!("what {asked} would add is not offered to this key: {error}"));
             }
             Err(error) => {
-                Drained { sinks, parents: None, hold: None }.abandon().await;
+                Drained::nothing(sinks).abandon().await;
                 return Err(error);
             }
         }
     }
-    Ok(Drained { sinks, parents: known, hold })
+    Ok(Drained { sinks, parents: known, hold, extent })
 }
 
 /// A pass that asks for something in addition; the one that asks for nothing special is the table itself.
@@ -162,6 +177,10 @@ fn is_refusal(error: &Error) -> bool {
 }
 
 impl Drained {
+    fn nothing(sinks: Vec<Sink>) -> Drained {
+        Drained { sinks, parents: None, hold: None, extent: Extent::default() }
+    }
+
     pub(super) async fn abandon(self) {
         for sink in self.sinks {
             sink.abandon().await;
@@ -169,29 +188,49 @@ impl Drained {
     }
 }
 
+/// What is asked of each list.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    window: Option<(Window, &'a [String])>,
+    pass: usize,
+    part: Option<&'a Arc<Part>>,
+}
+
 async fn lists(
     run: &Run,
     table: &Arc<Table>,
     sinks: &mut [Sink],
     known: &mut Option<Parents>,
-    window: Option<(Window, &[String])>,
-    pass: usize,
+    asked: Asked<'_>,
+    extent: &mut Extent,
 ) -> Result<Option<DateTime<Utc>>> {
     let track = run.track(table);
-    let mut events = events(run, table, window, pass).await?;
-    let mut tally = Tally { alone: table.parent.is_some() || run.sources(table).nth(1).is_some(), ..Tally::default() };
+    let mut events = events(run, table, asked).await?;
+    let mut tally = Tally::new(table.parent.is_some() || run.sources(table).nth(1).is_some());
     let mut hold = None;
     // A list that failed is asked for this window again: the cursor stays before it.
-    let held = || window.map(|(window, _)| window.start);
+    let held = || asked.window.map(|(window, _)| window.start);
     while let Some(event) = events.try_next().await? {
         match event {
             Event::Keep(hash) => note(known, hash, ParentFate::Keep),
+            Event::Unchanged(hash) => {
+                extent.in_part = true;
+                // Its list was read before: the table is not one of which nothing can be read.
+                tally.good += 1;
+                note(known, hash, ParentFate::Keep);
+            }
             Event::End(unit) => {
                 tally.good += 1;
                 note(known, unit.hash(table), ParentFate::Read);
             }
+            Event::Enough(unit) => {
+                tally.good += 1;
+                extent.in_part = true;
+                note(known, unit.hash(table), ParentFate::Keep);
+            }
             Event::Page(unit, text) => {
                 if let Err(error) = page(sinks, &unit, &text, &track).await {
+                    extent.torn = true;
                     tally.fail(error, &unit, table, known, &track)?;
                     hold = held();
                 }
@@ -201,7 +240,8 @@ async fn lists(
                 hold = [hold, time].into_iter().flatten().min();
                 track.skip("a log file".to_string(), &error);
             }
-            Event::Failed(unit, error) => {
+            Event::Failed(unit, error, begun) => {
+                extent.torn |= begun;
                 tally.fail(error, &unit, table, known, &track)?;
                 hold = held();
             }
@@ -209,56 +249,6 @@ async fn lists(
     }
     tally.verdict()?;
     Ok(hold)
-}
-
-/// How the lists of one table went.
-#[derive(Default)]
-struct Tally {
-    /// Whether one list may fail alone: there are others.
-    alone: bool,
-    good: usize,
-    bad: usize,
-    last: Option<Error>,
-}
-
-impl Tally {
-    /// One list's failure: the parent's alone, or the whole table's.
-    fn fail(
-        &mut self,
-        error: Error,
-        unit: &Unit,
-        table: &Table,
-        known: &mut Option<Parents>,
-        track: &Track,
-    ) -> Result<()> {
-        let of_the_table = match error.kind {
-            Kind::Storage | Kind::Integrity | Kind::Interrupted | Kind::Usage => true,
-            Kind::WrongKey => table.parent.is_some(),
-            _ => false,
-        };
-        if of_the_table || !self.alone {
-            return Err(error);
-        }
-        note(known, unit.hash(table), ParentFate::Keep);
-        let shown = unit.shown(table);
-        self.bad += 1;
-        self.last = Some(error.clone().at(shown.clone()));
-        track.skip(shown, &error);
-        match self.good == 0 && self.bad >= ALL_REFUSED {
-            true => self.verdict(),
-            false => Ok(()),
-        }
-    }
-
-    /// When not one list could be read, that is the table's failure.
-    fn verdict(&mut self) -> Result<()> {
-        match self.last.take() {
-            Some(error) if self.good == 0 => {
-                Err(error.at(format!("{} of {} lists failed, the last:", self.bad, self.bad)))
-            }
-            _ => Ok(()),
-        }
-    }
 }
 
 /// One answer into every sink.
@@ -288,34 +278,22 @@ async fn lines(sinks: &mut [Sink], unit: &Unit, file: &FileRef, text: &str, trac
     Ok(())
 }
 
-/// A parent that failed once stays failed: half of its children are not all of them.
-fn note(known: &mut Option<Parents>, hash: u128, fate: ParentFate) {
-    if let Some(known) = known {
-        let noted = known.fates.entry(hash).or_insert(fate);
-        if fate == ParentFate::Keep {
-            *noted = fate;
-        }
-    }
-}
-
-async fn events<'a>(
-    run: &'a Run,
-    table: &'a Arc<Table>,
-    window: Option<(Window, &'a [String])>,
-    pass: usize,
-) -> Result<BoxStream<'a, Result<Event>>> {
+async fn events<'a>(run: &'a Run, table: &'a Arc<Table>, asked: Asked<'a>) -> Result<BoxStream<'a, Result<Event>>> {
     let track = run.track(table);
-    let lists = steps(run, table).await?.map(move |step| -> Result<BoxStream<'a, Result<Event>>> {
+    let Asked { window, pass, part } = asked;
+    let lists = steps(run, table, part).await?.map(move |step| -> Result<BoxStream<'a, Result<Event>>> {
         let unit = match step? {
             Step::Keep(hash) => return Ok(stream::iter([Ok(Event::Keep(hash))]).boxed()),
+            Step::Unchanged(hash) => return Ok(stream::iter([Ok(Event::Unchanged(hash))]).boxed()),
             Step::Read(unit) => Arc::new(unit),
         };
         let call = Call::new(table, |name| unit.value(name), window.map(|w| w.0), pass, window.map_or(&[], |w| w.1));
         let call = match call {
             Ok(call) => call,
-            Err(why) => return Ok(stream::iter([Ok(Event::Failed(unit, Error::contract(why)))]).boxed()),
+            Err(why) => return Ok(stream::iter([Ok(Event::Failed(unit, Error::contract(why), false))]).boxed()),
         };
         let list = List::new(Arc::clone(&unit.client), Arc::clone(&track.meter), table, call);
+        let list = list.until(part.and_then(|part| part.enough(table, &unit, run.micros())));
         let events = list_events(table, Arc::clone(&unit), list);
         Ok(match &table.files {
             None => events.boxed(),
@@ -325,7 +303,7 @@ async fn events<'a>(
     Ok(lists.try_flatten_unordered(LISTS).boxed())
 }
 
-/// A list's pages, then its end; an absent singleton is a list without rows.
+/// A list's pages, then how it ended; an absent singleton is a list without rows.
 fn list_events<'a>(
     table: &'a Table,
     unit: Arc<Unit>,
@@ -333,15 +311,20 @@ fn list_events<'a>(
 ) -> impl futures::Stream<Item = Result<Event>> + Send + 'a {
     let end = Arc::clone(&unit);
     let pages = list.pages().map(Some).chain(stream::iter([None]));
-    pages.scan(false, move |over, page| {
+    let (mut over, mut begun, mut cut) = (false, false, false);
+    pages.scan((), move |(), page| {
         let event = match page {
-            _ if *over => return std::future::ready(None),
-            Some(Ok(text)) => Event::Page(Arc::clone(&unit), text),
-            Some(Err(error)) => {
-                *over = true;
-                let absent = error.refusal.as_ref().is_some_and(|r| table.request.absent.contains(&r.status));
-                if absent { Event::End(Arc::clone(&unit)) } else { Event::Failed(Arc::clone(&unit), error) }
+            _ if over => return std::future::ready(None),
+            Some(Ok(page)) => {
+                (begun, cut) = (true, page.cut);
+                Event::Page(Arc::clone(&unit), page.text)
             }
+            Some(Err(error)) => {
+                over = true;
+                let absent = error.refusal.as_ref().is_some_and(|r| table.request.absent.contains(&r.status));
+                if absent { Event::End(Arc::clone(&unit)) } else { Event::Failed(Arc::clone(&unit), error, begun) }
+            }
+            None if cut => Event::Enough(Arc::clone(&end)),
             None => Event::End(Arc::clone(&end)),
         };
         std::future::ready(Some(Ok(event)))

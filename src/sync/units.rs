@@ -1,19 +1,19 @@
 //! Which lists a table is made of: one, or one for each parent and each key.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampMicrosecondType;
 use arrow_array::{Array, RecordBatch};
-use arrow_schema::{Field, Schema};
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 
 use super::Run;
-use crate::error::{Error, Result};
+use super::parents::{ParentRow, ParentRows};
+use super::part::Part;
+use crate::error::Result;
 use crate::fetch::Client;
-use crate::lake::{ParentFate, Parents, hash_texts, open_old};
+use crate::lake::{ParentFate, Parents, hash_texts};
 use crate::schema::{From, Policy, Table};
 
 /// One client of a surface, and what its key stands for (`key.project`, …).
@@ -52,99 +52,55 @@ impl Unit {
 pub(super) enum Step {
     Read(Unit),
     Keep(u128),
+    /// Its children are known: it did not change since they were read.
+    Unchanged(u128),
 }
 
-/// The parents as a run starts with them: nobody is read yet.
+/// The parents as a run starts with them: nobody is read yet. A list that may be read
+/// in part has one even where there is but one list: it says what becomes of the rest.
 pub(super) fn parents(table: &Table) -> Option<Parents> {
     let columns = table.parent_columns();
     let absent = if table.parent.is_some() { None } else { Some(ParentFate::Keep) };
-    (!columns.is_empty()).then(|| Parents { columns, absent, ..Parents::default() })
+    (!columns.is_empty() || table.is_read_in_part()).then(|| Parents { columns, absent, ..Parents::default() })
 }
 
 /// The lists of a table, one after the other, without holding them all.
-pub(super) async fn steps<'a>(run: &'a Run, table: &'a Arc<Table>) -> Result<BoxStream<'a, Result<Step>>> {
-    let Some(parent) = &table.parent else {
+pub(super) async fn steps<'a>(
+    run: &'a Run,
+    table: &'a Arc<Table>,
+    part: Option<&'a Arc<Part>>,
+) -> Result<BoxStream<'a, Result<Step>>> {
+    let Some(parents) = ParentRows::of(&run.catalog, table)? else {
         let units = run.sources(table).map(|s| Unit { client: Arc::clone(&s.client), bound: s.values.clone() });
         return Ok(stream::iter(units.map(|u| Ok(Step::Read(u))).collect::<Vec<_>>()).boxed());
     };
-    let of =
-        run.catalog.get(&parent.table).ok_or_else(|| Error::usage(format!("there is no table `{}`", parent.table)))?;
-    let names = names(table, of);
-    let wanted = wanted(of, &names)?;
-    let days: Vec<_> = match of.slices {
-        None => vec![None],
-        Some(_) => run.lake.days(of).await?.into_iter().map(Some).collect(),
-    };
-    let batches = stream::iter(days).then(move |day| {
-        let wanted = Arc::clone(&wanted);
-        async move {
-            match open_old(&run.lake, of, day).await? {
-                Some(old) => old.columns(wanted),
-                None => Ok(stream::empty().boxed()),
-            }
-        }
-    });
-    let steps = batches.try_flatten().map(move |batch| {
-        let steps = rows(run, table, of, &names, &batch?)?;
-        Ok(stream::iter(steps.into_iter().map(Ok)))
+    let batches = parents.batches(&run.lake).await?;
+    let steps = batches.map(move |batch| {
+        let batch = batch?;
+        let steps = parents.rows(&batch).map(|parent| Ok(step(run, table, part, &parents, &batch, parent)));
+        Ok(stream::iter(steps.collect::<Vec<_>>()))
     });
     Ok(steps.try_flatten().boxed())
 }
 
-/// Each value that the child wants bound, and the parent's column that holds it.
-fn names(table: &Table, of: &Table) -> Vec<(String, usize)> {
-    let path = table.parent.iter().flat_map(|p| &p.values);
-    let path = path.filter_map(|(name, column)| Some((name.clone(), of.column(column)?)));
-    let keys = of.columns.iter().enumerate().filter_map(|(index, c)| match &c.from {
-        From::Bound(name) if name.starts_with("key.") => Some((name.clone(), index)),
-        _ => None,
-    });
-    path.chain(keys).collect()
-}
-
-fn wanted(of: &Table, names: &[(String, usize)]) -> Result<Arc<Schema>> {
-    let marks =
-        of.columns.iter().enumerate().filter(|(_, c)| matches!(c.from, From::SyncedAt | From::Deleted | From::Current));
-    let skips = of.skip_children.iter().map(|(index, _)| *index);
-    let mut columns: BTreeMap<usize, Field> = BTreeMap::new();
-    for index in names.iter().map(|(_, i)| *i).chain(marks.map(|(i, _)| i)).chain(skips) {
-        let column = &of.columns[index];
-        columns.insert(index, Field::new(&column.name, column.kind.arrow(), true));
+/// Whether a parent's children are asked for in this run.
+fn step(
+    run: &Run,
+    table: &Table,
+    part: Option<&Arc<Part>>,
+    parents: &ParentRows,
+    batch: &RecordBatch,
+    parent: ParentRow,
+) -> Step {
+    let of = &parents.of;
+    // Not every row of these tables is read at each run, and is a parent all the same.
+    let listed = of.policy == Policy::Merge || of.is_read_in_part() || was_read(run, of, batch, parent.row);
+    let unchanged = |unit: &Unit| part.is_some_and(|part| part.is_unchanged(unit.hash(table), parent.changed));
+    match unit(run, table, &parent.bound) {
+        Some(unit) if listed && !parent.skipped && unchanged(&unit) => Step::Unchanged(unit.hash(table)),
+        Some(unit) if listed && !parent.skipped => Step::Read(unit),
+        _ => Step::Keep(hash(table, &parent.bound)),
     }
-    Ok(Arc::new(Schema::new(columns.into_values().collect::<Vec<_>>())))
-}
-
-fn rows(run: &Run, table: &Table, of: &Table, names: &[(String, usize)], batch: &RecordBatch) -> Result<Vec<Step>> {
-    let column = |index: usize| batch.column_by_name(&of.columns[index].name);
-    let text = |index: usize, row: usize| {
-        let array = column(index)?.as_string_opt::<i32>()?;
-        array.is_valid(row).then(|| array.value(row))
-    };
-    let flag = |from: &From, row: usize| {
-        let array = of.position(from).and_then(column)?.as_boolean_opt()?;
-        array.is_valid(row).then(|| array.value(row))
-    };
-    let mut steps = Vec::with_capacity(batch.num_rows());
-    for row in 0..batch.num_rows() {
-        if flag(&From::Deleted, row) == Some(true) || flag(&From::Current, row) == Some(false) {
-            continue;
-        }
-        let bound = names.iter().filter_map(|(name, index)| Some((name.clone(), text(*index, row)?.to_string())));
-        let bound: Vec<(String, String)> = bound.collect();
-        // A parent without the value that its children need has none.
-        let has = |name: &str| name.starts_with("key.") || bound.iter().any(|(b, _)| b == name);
-        if !table.request.path.names().all(has) {
-            continue;
-        }
-        let skip =
-            |(index, values): &(usize, Vec<String>)| text(*index, row).is_some_and(|v| values.iter().any(|s| s == v));
-        let asked = (of.policy == Policy::Merge || was_read(run, of, batch, row)) && !of.skip_children.iter().any(skip);
-        steps.push(match unit(run, table, &bound) {
-            Some(unit) if asked => Step::Read(unit),
-            _ => Step::Keep(hash(table, &bound)),
-        });
-    }
-    Ok(steps)
 }
 
 /// Who asks for a parent's children: the client whose key stands for the same project or workspace.
@@ -165,7 +121,7 @@ fn value<'a>(bound: &'a [(String, String)], name: &str) -> Option<&'a str> {
 }
 
 /// Of the values that make a row somebody's child, as the lake hashes its columns.
-fn hash(table: &Table, bound: &[(String, String)]) -> u128 {
+pub(super) fn hash(table: &Table, bound: &[(String, String)]) -> u128 {
     hash_texts(table.columns.iter().filter_map(|c| match &c.from {
         From::Bound(name) => Some(value(bound, name)),
         _ => None,

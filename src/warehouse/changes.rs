@@ -54,7 +54,7 @@ pub(crate) enum Runs {
 
 /// What these runs wrote, by their reports.
 pub(crate) async fn of_runs(lake: &Lake, runs: &Runs) -> Result<Changes> {
-    let reports = lake.reports().await?;
+    let reports = lake.reports(usize::MAX).await?;
     let ids: Vec<&str> = reports.iter().map(|(path, _)| id(path)).collect();
     let known = |run: &String| match run.as_str() {
         "last" => ids.last().copied(),
