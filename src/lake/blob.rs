@@ -59,7 +59,7 @@ impl Lake {
         self.private_folder("_staging")?;
         let name = Lake::blob_name(id);
         let aside = self.path(&["_staging", &format!("{FILES}~{day}~{name}")]);
-        let sink = Upload::new(&self.store, &self.tasks, aside.clone());
+        let sink = Upload::new(&self.uploads, &self.tasks, aside.clone());
         Ok(Blob { lake: Arc::clone(self), day, name, aside, sink })
     }
 }

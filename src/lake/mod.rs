@@ -4,6 +4,7 @@
 //! or a file written aside, fsynced and renamed. So a plain glob is right at
 //! every instant, and no reader needs a manifest.
 
+mod appear;
 mod blob;
 mod fate;
 mod key_set;
@@ -51,6 +52,8 @@ const OBJECT: &str = "data.parquet";
 #[derive(Clone, Debug)]
 pub(crate) struct Lake {
     store: Arc<dyn ObjectStore>,
+    /// Where objects are written: the same store; of a disk one that does not sync, see [`appear`].
+    uploads: Arc<dyn ObjectStore>,
     root: Path,
     /// As the user wrote it, for messages.
     shown: String,
@@ -100,9 +103,10 @@ impl Lake {
         }
         std::fs::create_dir_all(path).map_err(unusable)?;
         let folder = path.canonicalize().map_err(unusable)?;
-        let store = LocalFileSystem::new_with_prefix(&folder).map_err(|e| storage(&e, shown))?.with_fsync(true);
+        let store = || LocalFileSystem::new_with_prefix(&folder).map_err(|e| storage(&e, shown));
         Ok(Lake {
-            store: Arc::new(store),
+            store: Arc::new(store()?.with_fsync(true)),
+            uploads: Arc::new(store()?),
             root: Path::default(),
             shown: shown.to_string(),
             folder: Some(folder),
@@ -125,13 +129,18 @@ impl Lake {
             Error::usage(format!("the destination {dest} cannot be opened: {e}"))
                 .hint("a destination is a folder, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix")
         })?;
-        Ok(Lake { store: Arc::from(store), root, shown: dest.to_string(), folder: None, tasks: TaskTracker::new() })
+        Ok(Lake::remote(Arc::from(store), root, dest))
     }
 
     /// A lake at the root of a store.
     #[cfg(test)]
     pub(crate) fn of(store: Arc<dyn ObjectStore>) -> Lake {
-        Lake { store, root: Path::default(), shown: "memory".to_string(), folder: None, tasks: TaskTracker::new() }
+        Lake::remote(store, Path::default(), "memory")
+    }
+
+    fn remote(store: Arc<dyn ObjectStore>, root: Path, shown: &str) -> Lake {
+        let uploads = Arc::clone(&store);
+        Lake { store, uploads, root, shown: shown.to_string(), folder: None, tasks: TaskTracker::new() }
     }
 
     /// A task that writes; it is stopped when the handle is dropped.
@@ -195,10 +204,14 @@ impl Lake {
 
     /// Lets an object appear that was written aside.
     async fn appear(&self, aside: &Path, path: &Path) -> Result<()> {
-        if aside == path {
-            return Ok(());
-        }
-        self.store.rename(aside, path).await.map_err(|e| storage(&e, &self.shown).at(self.relative(path)))
+        let Some(folder) = self.folder.clone().filter(|_| aside != path) else { return Ok(()) };
+        let (from, to) = (folder.join(aside.as_ref()), folder.join(path.as_ref()));
+        let moved = tokio::task::spawn_blocking(move || appear::appear(&folder, &from, &to)).await;
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| {
+            let error = object_store::Error::Generic { store: "disk", source };
+            storage(&error, &self.shown).at(self.relative(path))
+        };
+        moved.map_err(|e| failed(Box::new(e)))?.map_err(|e| failed(Box::new(e)))
     }
 
     /// Removes what a killed run left aside. Only for the holder of the lease.

@@ -204,7 +204,7 @@ impl Slice {
     }
 
     fn start(&self) -> Result<AsyncArrowWriter<Upload>> {
-        let sink = Upload::new(&self.lake.store, &self.lake.tasks, self.lake.aside(&self.path));
+        let sink = Upload::new(&self.lake.uploads, &self.lake.tasks, self.lake.aside(&self.path));
         // The Arrow schema is left out of the footer: the Parquet types say it all, to every reader alike.
         let options =
             ArrowWriterOptions::new().with_properties(properties(&self.table)?).with_skip_arrow_metadata(true);

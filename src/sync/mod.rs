@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -40,8 +40,10 @@ pub(crate) use units::Source;
 
 /// Windows of one table that are read at the same time.
 const WINDOWS: usize = 8;
-/// Memory for the pages of all windows that are read at the same time, in MiB.
-const ROOM: u32 = 32;
+/// Memory for the pages and rows of all windows that are read at the same time, in MiB.
+const ROOM: u32 = 48;
+/// What a window's rows take of it: see [`sink`], which writes them on when they are more.
+const ROWS: u64 = 4;
 /// What the first window of a table takes of it: nobody knows yet how large its pages are.
 const UNKNOWN: u32 = 8;
 /// Tables that are synced at the same time; bounds memory, the rate budget bounds requests.
@@ -81,12 +83,22 @@ impl Run {
         self.now.timestamp_micros()
     }
 
-    /// What a window of the table takes of the room: a page, the next one, and their rows.
+    /// Room for one more window, from its first request until its rows are committed.
+    async fn room_for(&self, table: &Table, wait: bool) -> Result<Option<SemaphorePermit<'_>>> {
+        let needs = self.needs(table);
+        let room = match wait {
+            true => self.room.acquire_many(needs).await.map(Some),
+            false => return Ok(self.room.try_acquire_many(needs).ok()),
+        };
+        room.map_err(|_| Error::new(Kind::Interrupted, "interrupted"))
+    }
+
+    /// What a window of the table takes of the room: a page, the next one, and the rows that wait.
     fn needs(&self, table: &Table) -> u32 {
         const MIB: u64 = 1 << 20;
         match self.track(table).meter.largest.load(Ordering::Relaxed) {
             0 => UNKNOWN,
-            largest => u32::try_from(largest * 3 / MIB + 1).unwrap_or(ROOM).min(ROOM),
+            largest => u32::try_from(largest * 2 / MIB + ROWS).unwrap_or(ROOM).min(ROOM),
         }
     }
 
@@ -198,12 +210,16 @@ async fn sync(run: &Arc<Run>, table: &Arc<Table>) -> Result<()> {
     let newest = windows.last().copied();
     // Each in a task of its own, so that the others go on while one is committed.
     let read = |window| run.lake.spawn(read::window(Arc::clone(run), tables.clone(), window));
-    let (mut windows, mut reads) = (windows.into_iter(), VecDeque::new());
+    let (mut windows, mut reads) = (windows.into_iter().peekable(), VecDeque::new());
     // The first window is read alone: it tells how large the pages are.
     let (mut width, mut held) = (1, false);
     loop {
-        reads.extend(windows.by_ref().take(width - reads.len().min(width)).map(read));
-        let Some(read) = reads.pop_front() else { break };
+        while reads.len() < width && windows.peek().is_some() {
+            // Who holds room does not wait for more: it is given back only when its windows are committed.
+            let Some(room) = run.room_for(table, reads.is_empty()).await? else { break };
+            reads.extend(windows.next().map(|window| (room, read(window))));
+        }
+        let Some((_room, read)) = reads.pop_front() else { break };
         let pieces = read.await.map_err(|_| Error::new(Kind::Interrupted, "interrupted"))??;
         width = WINDOWS;
         for (window, drained) in pieces {

@@ -71,7 +71,6 @@ struct Question {
 /// Reads one window, in other words where the API refuses the first ones.
 pub(super) async fn window(run: Arc<Run>, tables: Vec<Arc<Table>>, window: Window) -> Result<Pieces> {
     let Some(table) = tables.first() else { return Ok(Vec::new()) };
-    let _room = run.room.acquire_many(run.needs(table)).await;
     let mut todo = vec![Question { settles: window, window, without: Vec::new() }];
     let mut done = Vec::new();
     while let Some(question) = todo.pop() {
