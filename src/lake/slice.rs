@@ -36,7 +36,7 @@ use crate::schema::{Column, Policy, Table, Type};
 const PENDING: usize = 4 << 20;
 /// The writer keeps a row group's encoded pages until it is complete. From about so many bytes on it is,
 /// though it may hold less than the 128 MiB of values that are aimed at: memory stays flat as tables grow.
-const OPEN: usize = 32 << 20;
+const OPEN: usize = 12 << 20;
 
 pub(crate) struct Slice {
     lake: Arc<Lake>,

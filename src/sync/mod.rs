@@ -41,11 +41,11 @@ pub(crate) use units::Source;
 /// Windows of one table that are read at the same time.
 const WINDOWS: usize = 8;
 /// Memory for the pages and rows of all windows that are read at the same time, in MiB.
-const ROOM: u32 = 48;
+const ROOM: u32 = 64;
 /// What a window's rows take of it: see [`sink`], which writes them on when they are more.
-const ROWS: u64 = 4;
+const ROWS: u64 = 10;
 /// What the first window of a table takes of it: nobody knows yet how large its pages are.
-const UNKNOWN: u32 = 8;
+const UNKNOWN: u32 = 16;
 /// Tables that are synced at the same time; bounds memory, the rate budget bounds requests.
 const TABLES: usize = 8;
 

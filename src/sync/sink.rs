@@ -16,7 +16,7 @@ use crate::plan::{Window, day};
 use crate::schema::{Policy, Table};
 
 /// Rows decoded before they are handed on, so that batches are worth their overhead.
-const BATCH: usize = 8_192;
+const BATCH: usize = 4_096;
 /// Slices of one window that are being finished at the same time.
 const COMMITS: usize = 8;
 /// Rows that the slices of one window may hold before they are written on, in bytes.
