@@ -68,7 +68,7 @@ impl Budget {
 impl Permit {
     /// A good answer, and what it tells of the limit.
     pub(super) fn succeeded(self, limit: Option<Limit>) {
-        let change = self.budget.pace().answered(Instant::now().into_std(), limit);
+        let change = self.budget.pace().answered(self.taken.into_std(), Instant::now().into_std(), limit);
         Budget::tell(change);
     }
 

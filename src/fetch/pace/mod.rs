@@ -13,6 +13,8 @@
 
 #[cfg(test)]
 mod course;
+#[cfg(test)]
+mod limiter;
 mod rate;
 mod told;
 mod window;
@@ -129,19 +131,32 @@ impl Pace {
         }
     }
 
-    /// A good answer, with what it tells of the limit.
-    pub(super) fn answered(&mut self, now: Instant, limit: Option<Limit>) -> Option<Change> {
+    /// A good answer to a request that was sent at `sent`, with what it tells of the limit.
+    pub(super) fn answered(&mut self, sent: Instant, now: Instant, limit: Option<Limit>) -> Option<Change> {
         self.probing = false;
         self.rate.granted();
-        let others = self.in_flight.saturating_sub(1);
-        let news = limit.filter(|limit| self.told.as_ref().is_none_or(|told| told.limit() != limit.limit));
-        match limit {
-            Some(limit) => self.told = Some(Told::new(limit, others, now)),
-            // It has run out, and is not told any more.
-            None => self.told = self.told.take().filter(|told| told.holds(now)),
-        }
+        let news = self.hear(sent, now, limit);
         let size = self.window.answered(now).map(Change::InFlight);
-        news.map(Change::Told).or(size)
+        news.or(size)
+    }
+
+    fn hear(&mut self, sent: Instant, now: Instant, limit: Option<Limit>) -> Option<Change> {
+        let holds = self.told.as_ref().filter(|told| told.holds(now));
+        let Some(limit) = limit else {
+            // One that has run out may not be told any more.
+            if holds.is_none() {
+                self.told = None;
+            }
+            return None;
+        };
+        // Answers overtake each other; an older one knows less of what was sent.
+        if holds.is_some_and(|told| told.is_newer_than(sent)) {
+            return None;
+        }
+        let others = self.in_flight.saturating_sub(1);
+        let news = self.told.as_ref().is_none_or(|told| told.limit() != limit.limit);
+        self.told = Some(Told::new(limit, others, sent, now));
+        news.then_some(Change::Told(limit))
     }
 
     /// A refusal of a request that was sent at `sent`: a pause for everybody, and slower afterwards.

@@ -18,8 +18,8 @@ const BELOW: f64 = 0.03;
 /// Seconds, or else good answers if those are more, until the measured rate is reached again.
 const BACK_SECONDS: f64 = 8.0;
 const BACK_ANSWERS: f64 = 400.0;
-/// A timer that is late may be made up for; a longer silence may not.
-const LATENESS: Duration = Duration::from_millis(250);
+/// What a busy machine sends late is made up for; a longer silence is not.
+const LATENESS: Duration = Duration::from_secs(1);
 /// Beyond it nothing is left of what was measured.
 const FORGOTTEN: f64 = 8.0;
 

@@ -25,6 +25,8 @@ const SPREAD: f64 = 1.0 / 8.0;
 #[derive(Debug)]
 pub(super) struct Told {
     limit: u32,
+    /// When the request was sent whose answer said it.
+    sent: Instant,
     /// What may still be sent; below zero when more is in flight than is left.
     free: i64,
     /// When the whole limit is there again; none when that was, and no answer has come since.
@@ -33,8 +35,13 @@ pub(super) struct Told {
 
 impl Told {
     /// Nobody knows which of the `others` in flight are counted already: none, to be safe.
-    pub(super) fn new(told: Limit, others: usize, now: Instant) -> Told {
-        Told { limit: told.limit, free: i64::from(told.remaining) - others as i64, reset: Some(now + told.reset) }
+    pub(super) fn new(told: Limit, others: usize, sent: Instant, now: Instant) -> Told {
+        let free = i64::from(told.remaining) - others as i64;
+        Told { limit: told.limit, sent, free, reset: Some(now + told.reset) }
+    }
+
+    pub(super) fn is_newer_than(&self, sent: Instant) -> bool {
+        self.sent > sent
     }
 
     pub(super) fn limit(&self) -> u32 {
