@@ -20,7 +20,7 @@ dest = "lake"
 # exclude = ["project_certificates"]
 
 # Most requests in flight for a key
-# concurrency = 32
+# concurrency = 64
 
 # Fail a table when a value does not fit its column, instead of keeping it in _extra
 # strict = false

@@ -22,7 +22,7 @@ use crate::schema::{Catalog, Surface, duration_seconds};
 use crate::sync::{Run, Source};
 
 /// Requests in flight for a key, when nothing else is said.
-const CONCURRENCY: usize = 32;
+const CONCURRENCY: usize = 64;
 
 /// Everything a sync needs, resolved; nothing was started yet.
 pub(crate) struct Plan {

@@ -1,31 +1,23 @@
-//! One rate budget for a host and key, shared by all tables.
+//! One rate budget for a host and key, shared by all tables: it waits as [`Pace`] says.
 //!
-//! Nobody tells a client its limit beforehand, so it is found: the number of
-//! requests in flight grows while answers come well, is halved when one is
-//! refused, and everybody waits until the moment that the API named. A fixed
-//! `--rate` was rejected: the right number differs by organization, endpoint
-//! and day.
+//! Requests pass one after the other, in the order in which they came. Only the
+//! first of the queue looks at the clock and is woken when something changes; the
+//! others sleep until it is their turn. Waking all of them for each answer cost
+//! as many wake-ups as there were lists.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 use tokio::time::Instant;
 
-pub(crate) struct Budget {
-    state: Mutex<State>,
-    changed: Notify,
-    most: f64,
-}
+use super::pace::{Change, Limit, Pace, Turn};
 
-struct State {
-    /// How many may be in flight; fractions count up to the next whole one.
-    limit: f64,
-    in_flight: usize,
-    /// Nobody asks before that moment.
-    paused_until: Instant,
-    /// Refusals of requests that were sent before it are echoes of one event.
-    halved_at: Option<Instant>,
+pub(crate) struct Budget {
+    pace: std::sync::Mutex<Pace>,
+    /// Whoever holds it is the first of the queue.
+    first: Mutex<()>,
+    changed: Notify,
 }
 
 /// One request's place in the budget; given back when dropped.
@@ -36,67 +28,61 @@ pub(crate) struct Permit {
 
 impl Budget {
     pub(crate) fn new(most: usize) -> Arc<Budget> {
-        let now = Instant::now();
-        let most = most.max(1) as f64;
-        let state = State { limit: most.min(8.0), in_flight: 0, paused_until: now, halved_at: None };
-        Arc::new(Budget { state: Mutex::new(state), changed: Notify::new(), most })
+        let pace = std::sync::Mutex::new(Pace::new(most, Instant::now().into_std()));
+        Arc::new(Budget { pace, first: Mutex::new(()), changed: Notify::new() })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn pace(&self) -> MutexGuard<'_, Pace> {
         // A poisoned lock guards numbers only; they are still good.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for a place.
     pub(crate) async fn acquire(self: &Arc<Budget>) -> Permit {
+        let _first = self.first.lock().await;
         loop {
-            let changed = self.changed.notified();
-            let pause = {
-                let mut state = self.state();
-                let now = Instant::now();
-                let pause = state.paused_until.saturating_duration_since(now);
-                if pause.is_zero() && state.in_flight < state.limit as usize {
-                    state.in_flight += 1;
-                    return Permit { budget: Arc::clone(self), taken: now };
+            let now = Instant::now();
+            let turn = self.pace().turn(now.into_std());
+            match turn {
+                Turn::Go => return Permit { budget: Arc::clone(self), taken: now },
+                Turn::Full => self.changed.notified().await,
+                Turn::At(at) => {
+                    let _ = tokio::time::timeout_at(at.into(), self.changed.notified()).await;
                 }
-                pause
-            };
-            match pause.is_zero() {
-                true => changed.await,
-                false => tokio::time::sleep(pause).await,
             }
         }
     }
 
     /// How long everybody is waiting for the rate limit, from now.
     pub(crate) fn pause(&self) -> Duration {
-        self.state().paused_until.saturating_duration_since(Instant::now())
+        self.pace().pause(Instant::now().into_std())
+    }
+
+    fn tell(change: Option<Change>) {
+        if let Some(change) = change {
+            tracing::debug!("{change}");
+        }
     }
 }
 
 impl Permit {
-    /// A good answer: one more in flight for each full round of good ones.
-    pub(crate) fn succeeded(self) {
-        let mut state = self.budget.state();
-        state.limit = (state.limit + 1.0 / state.limit).min(self.budget.most);
+    /// A good answer, and what it tells of the limit.
+    pub(super) fn succeeded(self, limit: Option<Limit>) {
+        let change = self.budget.pace().answered(self.taken.into_std(), Instant::now().into_std(), limit);
+        Budget::tell(change);
     }
 
-    /// A refusal: half as many, and a pause for everybody.
-    pub(crate) fn refused(self, wait: Duration) {
-        let mut state = self.budget.state();
-        let now = Instant::now();
-        state.paused_until = state.paused_until.max(now + wait);
-        if state.halved_at.is_none_or(|at| self.taken > at) {
-            state.limit = (state.limit / 2.0).max(1.0);
-            state.halved_at = Some(now);
-        }
+    /// A refusal: a pause for everybody, and slower afterwards.
+    pub(super) fn refused(self, wait: Duration) {
+        let change = self.budget.pace().refused(self.taken.into_std(), Instant::now().into_std(), wait);
+        Budget::tell(change);
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.budget.state().in_flight -= 1;
-        self.budget.changed.notify_waiters();
+        self.budget.pace().ended(Instant::now().into_std());
+        self.budget.changed.notify_one();
     }
 }
 
@@ -105,20 +91,48 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn grows_halves_and_waits() {
+    async fn a_refusal_is_waited_out_by_everybody() {
         let budget = Budget::new(64);
-        for _ in 0..100 {
-            budget.acquire().await.succeeded();
-        }
-        let grown = budget.state().limit;
-        assert!(grown > 10.0);
-        let (one, echo) = (budget.acquire().await, budget.acquire().await);
-        one.refused(Duration::from_secs(5));
-        tokio::time::advance(Duration::from_millis(1)).await;
-        echo.refused(Duration::from_secs(5));
-        assert_eq!(budget.state().limit, grown / 2.0);
+        budget.acquire().await.refused(Duration::from_secs(5));
         let before = Instant::now();
-        budget.acquire().await.succeeded();
+        budget.acquire().await.succeeded(None);
         assert!(before.elapsed() >= Duration::from_secs(5));
+    }
+
+    /// The first of the queue may be given up while it waits: the next one is not forgotten.
+    #[tokio::test(start_paused = true)]
+    async fn a_place_goes_to_the_next_one_when_the_first_is_given_up() {
+        let budget = Budget::new(1);
+        let held = budget.acquire().await;
+        let wait = || {
+            let budget = Arc::clone(&budget);
+            tokio::spawn(async move { budget.acquire().await })
+        };
+        let (first, second) = (wait(), wait());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        first.abort();
+        let _ = first.await;
+        drop(held);
+        second.await.unwrap();
+    }
+
+    /// With a thousand waiting, an answer wakes one of them.
+    #[tokio::test(start_paused = true)]
+    async fn all_of_a_long_queue_get_through_in_order() {
+        let budget = Budget::new(4);
+        let order = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let waiting = (0..1_000).map(|number| {
+            let (budget, order) = (Arc::clone(&budget), Arc::clone(&order));
+            tokio::spawn(async move {
+                let permit = budget.acquire().await;
+                order.lock().unwrap().push(number);
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                permit.succeeded(None);
+            })
+        });
+        for one in futures::future::join_all(waiting).await {
+            one.unwrap();
+        }
+        assert!(order.lock().unwrap().is_sorted());
     }
 }

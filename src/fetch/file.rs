@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use super::{Answer, Call, Client, MAX_BODY, Meter, is_private};
+use super::{Answer, Call, Client, MAX_BODY, Meter, Share, is_private};
 use crate::decode::json;
 use crate::error::{Error, Kind, Result};
 use crate::report::counted;
@@ -122,10 +122,14 @@ impl Client {
     async fn whole_file(&self, call: &Call, file: &FileRef, meter: &Meter) -> Result<String> {
         let mut download = self.open(call, meter).await?;
         let mut bytes = Vec::new();
+        // Given back at the end, unlike a page's: files of one list are taken in order, and one that
+        // waited for the one before while it held the room could wait for ever.
+        let mut share = Share::default();
         while let Some(part) = download.part(meter).await? {
             if bytes.len() + part.len() > MAX_BODY {
                 return Err(Error::contract(format!("the file is larger than {} MiB", MAX_BODY >> 20)));
             }
+            share.fit(bytes.len() + part.len()).await?;
             bytes.extend_from_slice(&part);
         }
         file.check(&bytes)?;
@@ -135,7 +139,7 @@ impl Client {
     /// Asks for a file; what comes may be as large as it likes.
     pub(crate) async fn open(&self, call: &Call, meter: &Meter) -> Result<Download> {
         match self.answer(call, meter).await? {
-            Answer::Body(body) => Ok(Download::Whole(Some(body.into()))),
+            Answer::Body(body, _) => Ok(Download::Whole(Some(body.into()))),
             Answer::Elsewhere(location) => self.signed(&location).await,
         }
     }

@@ -7,7 +7,7 @@ use futures::stream::try_unfold;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::page::Chain;
-use super::{Call, Client, Meter};
+use super::{Call, Client, Meter, Text};
 use crate::error::{Error, Kind, Result};
 use crate::schema::{Paging, Pointer, Table};
 
@@ -16,7 +16,7 @@ pub(crate) type Enough = Box<dyn FnMut(&str) -> bool + Send>;
 
 /// One answer of a list.
 pub(crate) struct Page {
-    pub(crate) text: String,
+    pub(crate) text: Text,
     /// The list goes on, and was not asked any further.
     pub(crate) cut: bool,
 }
@@ -31,7 +31,7 @@ pub(crate) struct List {
     chain: Chain,
     page: u32,
     /// The next page, on its way. Dropping the list takes its request back.
-    coming: Option<AbortOnDropHandle<Result<String>>>,
+    coming: Option<AbortOnDropHandle<Result<Text>>>,
     enough: Option<Enough>,
 }
 
@@ -91,7 +91,7 @@ impl List {
         }
     }
 
-    fn ask(&self, call: Call) -> AbortOnDropHandle<Result<String>> {
+    fn ask(&self, call: Call) -> AbortOnDropHandle<Result<Text>> {
         let (client, meter) = (Arc::clone(&self.client), Arc::clone(&self.meter));
         AbortOnDropHandle::new(tokio::spawn(async move { client.send(&call, &meter).await }))
     }

@@ -8,7 +8,9 @@ mod call;
 pub(crate) mod cure;
 mod file;
 mod list;
+mod pace;
 mod page;
+mod room;
 mod verdict;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -31,6 +33,9 @@ use cure::cure;
 pub(crate) use file::FileRef;
 pub(crate) use list::{Enough, List};
 pub(crate) use page::Chain;
+use room::Share;
+pub(crate) use room::Text;
+use verdict::told;
 pub(crate) use verdict::{Verdict, verdict};
 
 /// No documented answer comes near it; a body without end does.
@@ -76,7 +81,7 @@ pub(crate) struct Client {
 
 /// A good answer: its body, or for a file the signed address that it is at.
 enum Answer {
-    Body(Vec<u8>),
+    Body(Vec<u8>, Share),
     Elsewhere(String),
 }
 
@@ -134,9 +139,9 @@ impl Client {
     }
 
     /// The body of the answer, after as many attempts as it takes.
-    pub(crate) async fn send(&self, call: &Call, meter: &Meter) -> Result<String> {
+    pub(crate) async fn send(&self, call: &Call, meter: &Meter) -> Result<Text> {
         match self.answer(call, meter).await? {
-            Answer::Body(body) => text(body, "answer"),
+            Answer::Body(body, share) => Ok(Text::new(text(body, "answer")?, share)),
             Answer::Elsewhere(_) => Err(Error::contract(format!("{} answered a redirect", call.path))),
         }
     }
@@ -175,8 +180,9 @@ impl Client {
             }
             meter.retries.fetch_add(1, Ordering::Relaxed);
             tracing::debug!(path = %call.path, %error, wait = ?wait, "asking again");
-            if !limited {
-                tokio::time::sleep(wait.unwrap_or_else(|| self.backoff(*tries))).await;
+            // A refusal for the rate limit without a word holds everybody in the budget.
+            if let Some(wait) = wait.or_else(|| (!limited).then(|| self.backoff(*tries))) {
+                tokio::time::sleep(wait).await;
             }
         }
     }
@@ -200,16 +206,17 @@ impl Client {
         let status = response.status().as_u16();
         tracing::trace!(path = %call.path, status, "answer");
         let header = |name: &str| response.headers().get(name).and_then(|v| v.to_str().ok());
-        let verdict = verdict(status, header, Utc::now());
+        let (verdict, limit) = (verdict(status, header, Utc::now()), told(header));
         if let Some(error) = self.misnamed(header("openai-project")) {
             return Attempt::Fail(error);
         }
         if let (true, 300..=399, Some(location)) = (call.is_file, status, header("location")) {
-            permit.succeeded();
+            permit.succeeded(limit);
             return Attempt::Done(Answer::Elsewhere(location.to_string()));
         }
-        let body = match body(response).await {
-            Ok(body) => body,
+        let (body, share) = match body(response).await {
+            Ok(whole) => whole,
+            Err(Broken::Gone(error)) => return Attempt::Fail(error),
             Err(Broken::TooLarge) => {
                 let error = Error::contract(format!("{}: the answer is larger than {} MiB", call.path, MAX_BODY >> 20));
                 return Attempt::Fail(error.hint("nothing of it was written; if it stays so, report it"));
@@ -220,8 +227,8 @@ impl Client {
         meter.largest.fetch_max(body.len() as u64, Ordering::Relaxed);
         match verdict {
             Verdict::Done => {
-                permit.succeeded();
-                Attempt::Done(Answer::Body(body))
+                permit.succeeded(limit);
+                Attempt::Done(Answer::Body(body, share))
             }
             Verdict::Fail(kind) => Attempt::Fail(refusal(self.surface, &self.key, &call.path, status, kind, &body)),
             Verdict::Again { wait, limited } => {
@@ -348,19 +355,25 @@ fn text(mut body: Vec<u8>, what: &str) -> Result<String> {
 enum Broken {
     TooLarge,
     Cut(reqwest::Error),
+    Gone(Error),
 }
 
-async fn body(mut response: Response) -> std::result::Result<Vec<u8>, Broken> {
+/// The body, with the room that it takes in memory.
+async fn body(mut response: Response) -> std::result::Result<(Vec<u8>, Share), Broken> {
     let announced = response.content_length().unwrap_or(0);
     if announced > MAX_BODY as u64 {
         return Err(Broken::TooLarge);
     }
+    let mut share = Share::default();
+    share.fit(announced as usize).await.map_err(Broken::Gone)?;
     let mut body = Vec::with_capacity(announced as usize);
     while let Some(chunk) = response.chunk().await.map_err(Broken::Cut)? {
-        if body.len() + chunk.len() > MAX_BODY {
+        let size = body.len() + chunk.len();
+        if size > MAX_BODY {
             return Err(Broken::TooLarge);
         }
+        share.fit(size).await.map_err(Broken::Gone)?;
         body.extend_from_slice(&chunk);
     }
-    Ok(body)
+    Ok((body, share))
 }

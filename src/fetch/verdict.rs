@@ -6,7 +6,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::pace::Limit;
 use crate::error::Kind;
+
+/// A limit for longer than a minute or an hour is not one that requests could be spread over.
+const LONGEST_RESET: Duration = Duration::from_secs(3600);
 
 #[derive(Debug, PartialEq)]
 pub(crate) enum Verdict {
@@ -30,6 +34,17 @@ pub(crate) fn verdict<'a>(status: u16, header: impl Fn(&str) -> Option<&'a str>,
         408 | 425 | 500..=599 => Verdict::Again { wait: wait(&header, now), limited: false },
         _ => Verdict::Fail(Kind::Contract),
     }
+}
+
+/// What an answer tells of the limit on requests, where it tells all of it.
+pub(super) fn told<'a>(header: impl Fn(&str) -> Option<&'a str>) -> Option<Limit> {
+    let number = |name: &str| header(name)?.trim().parse().ok();
+    let limit = Limit {
+        limit: number("x-ratelimit-limit-requests")?,
+        remaining: number("x-ratelimit-remaining-requests")?,
+        reset: go_duration(header("x-ratelimit-reset-requests")?)?,
+    };
+    (limit.limit > 0 && limit.reset <= LONGEST_RESET).then_some(limit)
 }
 
 fn wait<'a>(header: &impl Fn(&str) -> Option<&'a str>, now: DateTime<Utc>) -> Option<Duration> {
@@ -111,6 +126,30 @@ mod tests {
         ];
         for (status, headers, expected) in cases {
             assert_eq!(ask(status, headers), expected, "{status} {headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_limit_is_told_whole_or_not_at_all() {
+        let tell = |limit: &'static str, remaining: &'static str, reset: &'static str| {
+            let headers = [
+                ("x-ratelimit-limit-requests", limit),
+                ("x-ratelimit-remaining-requests", remaining),
+                ("x-ratelimit-reset-requests", reset),
+            ];
+            told(|name| headers.iter().find(|(n, text)| *n == name && !text.is_empty()).map(|(_, text)| *text))
+        };
+        let limit = Limit { limit: 500, remaining: 499, reset: Duration::from_millis(120) };
+        assert_eq!(tell("500", " 499 ", "120ms"), Some(limit));
+        for (limit, remaining, reset) in [
+            ("", "499", "1s"),
+            ("500", "", "1s"),
+            ("500", "499", ""),
+            ("0", "0", "1s"),
+            ("500", "-1", "1s"),
+            ("5", "4", "2h"),
+        ] {
+            assert_eq!(tell(limit, remaining, reset), None, "{limit} {remaining} {reset}");
         }
     }
 

@@ -64,12 +64,15 @@ pub(super) fn answer(shared: &Shared, asking: Asking) -> Answered {
     let mut headers: Vec<(&'static str, String)> = Vec::new();
     if let (Some(limit), Some(key)) = (world.behavior.rate_limit, asking.token) {
         let allowance = lock(&shared.traffic).take(key, limit);
-        headers.push(("x-ratelimit-limit-requests", limit.to_string()));
-        headers.push(("x-ratelimit-remaining-requests", allowance.remaining.to_string()));
-        headers.push(("x-ratelimit-reset-requests", format!("{}ms", allowance.reset_ms)));
+        let tells = !world.behavior.untold_rate_limit;
+        if tells {
+            headers.push(("x-ratelimit-limit-requests", limit.to_string()));
+            headers.push(("x-ratelimit-remaining-requests", allowance.remaining.to_string()));
+            headers.push(("x-ratelimit-reset-requests", format!("{}ms", allowance.reset_ms)));
+        }
         if !allowance.granted {
-            if allowance.tells_retry_after {
-                headers.push(("retry-after", allowance.reset_ms.div_ceil(1_000).to_string()));
+            if allowance.tells_retry_after || !tells {
+                headers.push(("retry-after", allowance.next_ms.div_ceil(1_000).to_string()));
             }
             let mut refused = Answered::refused(&Refusal::too_fast(limit));
             refused.headers = headers;

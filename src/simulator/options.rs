@@ -29,6 +29,8 @@ pub(crate) struct Behavior {
     pub(crate) latency_ms: u64,
     /// Requests each key may make in one second; more are refused by 429.
     pub(crate) rate_limit: Option<u32>,
+    /// Only a refusal tells of the rate limit, by `Retry-After`; else every answer does, by its headers.
+    pub(crate) untold_rate_limit: bool,
     /// The API does not know `api_source` yet: grouping by it is a 400.
     pub(crate) legacy_group_by: bool,
     /// Usage and costs reach back this many days; older start times are a 400.

@@ -39,8 +39,10 @@ struct Bucket {
 pub(super) struct Allowance {
     pub(super) granted: bool,
     pub(super) remaining: u64,
-    /// Milliseconds until the next request is granted.
+    /// Milliseconds until all that the limit allows is there again.
     pub(super) reset_ms: u64,
+    /// Milliseconds until the next request is granted.
+    pub(super) next_ms: u64,
     /// Every third refusal tells the time in the `x-ratelimit` headers only.
     pub(super) tells_retry_after: bool,
 }
@@ -89,11 +91,12 @@ impl Traffic {
         } else {
             self.refused += 1;
         }
-        let missing = (1.0 - bucket.tokens).max(0.0);
+        let until = |tokens: f64| ((tokens - bucket.tokens).max(0.0) / rate * 1_000.0).ceil() as u64;
         Allowance {
             granted,
             remaining: bucket.tokens as u64,
-            reset_ms: (missing / rate * 1_000.0).ceil() as u64,
+            reset_ms: until(rate),
+            next_ms: until(1.0),
             tells_retry_after: !self.refused.is_multiple_of(3),
         }
     }

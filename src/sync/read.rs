@@ -15,7 +15,7 @@ use super::units::{Step, Unit, parents, steps};
 use super::{Run, files};
 use crate::console::plain;
 use crate::error::{Error, Result};
-use crate::fetch::{Call, FileRef, List};
+use crate::fetch::{Call, FileRef, List, Text};
 use crate::lake::{ParentFate, Parents};
 use crate::plan::Window;
 use crate::report::Track;
@@ -44,7 +44,7 @@ pub(super) struct Extent {
 
 /// What the reading of many lists tells, in the order in which it happens.
 pub(super) enum Event {
-    Page(Arc<Unit>, String),
+    Page(Arc<Unit>, Text),
     File(Arc<Unit>, Box<FileRef>, String),
     /// With the time that the cursor must not pass; none when the source has forgotten the file.
     FileFailed(Option<DateTime<Utc>>, Error),
