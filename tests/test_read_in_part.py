@@ -307,6 +307,8 @@ IDLE = {
     # Parents that changed, may still change, or have nothing in the lake.
     "fine_tuning_job_events": 11, "fine_tuning_job_checkpoints": 17, "chat_completion_messages": 0,
     "agent_session_turn_items": 17, "chatgpt_agent_definitions": 27,
+    # Every checkpoint, also of jobs that were not asked about: who may use one can change.
+    "fine_tuning_checkpoint_permissions": 8,
 }
 
 
