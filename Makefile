@@ -64,6 +64,7 @@ test-warehouses: build $(VENV)/ready $(WAREHOUSES:%=.venv-%/ready) ## Load the l
 	for suite in $(WAREHOUSES); do \
 	  OPENAI_ELT_BIN=$(BINARY) WAREHOUSE_LAKES=$(LAKES) .venv-$$suite/bin/pytest $(PYTEST) -p no:bqemulator tests/warehouses/$$suite; \
 	done
+
 test-dbt: build $(DBT_VENV)/ready ## Build the dbt models on a simulated lake and compare their figures with it
 	OPENAI_ELT_BIN=$(BINARY) $(DBT_VENV)/bin/pytest -c dbt/checks/pytest.ini dbt/checks
 
@@ -129,6 +130,8 @@ $(VENV)/ready: requirements-test.txt
 .venv-%/ready: tests/warehouses/%/requirements.txt
 	$(PYTHON) -m venv .venv-$*
 	.venv-$*/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
 $(DBT_VENV)/ready: dbt/requirements.txt
 	$(PYTHON) -m venv $(DBT_VENV)
 	$(DBT_VENV)/bin/pip install --quiet --disable-pip-version-check --requirement dbt/requirements.txt
@@ -137,6 +140,8 @@ $(DBT_VENV)/ready: dbt/requirements.txt
 $(ADAPTERS_VENV)/ready: dbt/portability/requirements.txt
 	$(PYTHON) -m venv $(ADAPTERS_VENV)
 	$(ADAPTERS_VENV)/bin/pip install --quiet --disable-pip-version-check --requirement dbt/portability/requirements.txt
+	touch $@
+
 $(BENCH_VENV)/ready: bench/requirements.txt
 	$(PYTHON) -m venv $(BENCH_VENV)
 	$(BENCH_VENV)/bin/pip install --quiet --disable-pip-version-check --requirement bench/requirements.txt
@@ -144,6 +149,4 @@ $(BENCH_VENV)/ready: bench/requirements.txt
 
 clean: ## Remove what was built and the demo's lake
 	cargo clean
-	rm -rf $(VENV) $(WAREHOUSES:%=.venv-%) demo-lake
-	rm -rf $(VENV) $(DBT_VENV) $(ADAPTERS_VENV) dbt/target dbt/logs demo-lake
-	rm -rf $(VENV) $(BENCH_VENV) demo-lake
+	rm -rf $(VENV) $(WAREHOUSES:%=.venv-%) $(DBT_VENV) $(ADAPTERS_VENV) $(BENCH_VENV) dbt/target dbt/logs demo-lake
