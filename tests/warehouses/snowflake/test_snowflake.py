@@ -54,8 +54,8 @@ class Snowflake:
         names = [column[0].lower() for column in self.cursor.description]
         return [dict(zip(names, row)) for row in self.cursor.fetchall()]
 
-    def value(self, expression: str, table: str):
-        return self.cursor.execute(f"SELECT {expression.upper()} FROM {SCHEMA}.{table}").fetchone()[0]
+    def values(self, expressions: list[str], table: str) -> list:
+        return list(self.cursor.execute(f"SELECT {', '.join(expressions).upper()} FROM {SCHEMA}.{table}").fetchone())
 
 
 @pytest.fixture
