@@ -64,7 +64,7 @@ test-warehouses: build $(VENV)/ready $(WAREHOUSES:%=.venv-%/ready) ## Load the l
 	rm -rf $(LAKES)
 	OPENAI_ELT_BIN=$(BINARY) PYTHONPATH=tests $(VENV)/bin/python -m warehouses.lake $(LAKES)
 	for suite in $(WAREHOUSES); do \
-	  OPENAI_ELT_BIN=$(BINARY) WAREHOUSE_LAKES=$(LAKES) .venv-$$suite/bin/pytest $(PYTEST) -p no:bqemulator tests/warehouses/$$suite; \
+	  OPENAI_ELT_BIN=$(BINARY) WAREHOUSE_LAKES=$(LAKES) .venv-$$suite/bin/pytest $(PYTEST) --dist loadgroup -p no:bqemulator tests/warehouses/$$suite; \
 	done
 
 test-dbt: build $(DBT_VENV)/ready ## Build the dbt models on a simulated lake and compare their figures with it

@@ -9,6 +9,8 @@ from warehouses.lake import TABLES
 from warehouses.pages import asking
 from warehouses.sql import SCHEMA, script, statements
 
+pytestmark = pytest.mark.xdist_group("spark")  # one worker starts it, once
+
 
 class Spark:
     dialect = "spark"

@@ -17,7 +17,7 @@ import fakesnow
 import pytest
 import snowflake.connector
 
-from warehouses.growth import live
+from warehouses.growth import live, make_up
 from warehouses.pages import asking
 from warehouses.sql import SCHEMA, script, statements
 
@@ -68,6 +68,10 @@ def warehouse(growing):
 
 def test_a_growing_lake_is_loaded_exactly(warehouse, growing):
     live(warehouse, growing)
+
+
+def test_a_load_that_failed_is_made_up_for(warehouse, growing):
+    make_up(warehouse, growing)
 
 
 def test_without_force_a_rewritten_slice_is_not_loaded(warehouse, growing):
