@@ -10,6 +10,8 @@ VENV := .venv
 DBT_VENV := .venv-dbt
 ADAPTERS_VENV := .venv-dbt-adapters
 BENCH_VENV := .venv-bench
+UV := .venv-uv/bin/uv
+UV_VERSION := 0.13.8
 PYTHON ?= python3
 DENY_VERSION := 0.20.2
 AZURITE_VERSION := 3.35.0
@@ -62,8 +64,9 @@ test-warehouses: build $(VENV)/ready $(WAREHOUSES:%=.venv-%/ready) ## Load the l
 	rm -rf $(LAKES)
 	OPENAI_ELT_BIN=$(BINARY) PYTHONPATH=tests $(VENV)/bin/python -m warehouses.lake $(LAKES)
 	for suite in $(WAREHOUSES); do \
-	  OPENAI_ELT_BIN=$(BINARY) WAREHOUSE_LAKES=$(LAKES) .venv-$$suite/bin/pytest $(PYTEST) -p no:bqemulator tests/warehouses/$$suite; \
+	  OPENAI_ELT_BIN=$(BINARY) WAREHOUSE_LAKES=$(LAKES) .venv-$$suite/bin/pytest $(PYTEST) --dist loadgroup -p no:bqemulator tests/warehouses/$$suite; \
 	done
+
 test-dbt: build $(DBT_VENV)/ready ## Build the dbt models on a simulated lake and compare their figures with it
 	OPENAI_ELT_BIN=$(BINARY) $(DBT_VENV)/bin/pytest -c dbt/checks/pytest.ini dbt/checks
 
@@ -124,29 +127,33 @@ $(VENV)/azurite/$(AZURITE_VERSION):
 	npm install --silent --no-audit --no-fund --prefix $(@D) azurite@$(AZURITE_VERSION)
 	touch $@
 
-$(VENV)/ready: requirements-test.txt
-	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement requirements-test.txt
-	touch $@
+# pip fills an environment one package after the other and compiles every file of it; uv, from the same index,
+# took a tenth of the time for these, and keeps each package once for all of them.
+define environment
+$(UV) venv --quiet --allow-existing --python $(PYTHON) $(@D)
+VIRTUAL_ENV=$(@D) $(UV) pip install --quiet --system-certs --requirement $<
+touch $@
+endef
 
-.venv-%/ready: tests/warehouses/%/requirements.txt
-	$(PYTHON) -m venv .venv-$*
-	.venv-$*/bin/pip install --quiet --disable-pip-version-check --requirement $<
-$(DBT_VENV)/ready: dbt/requirements.txt
-	$(PYTHON) -m venv $(DBT_VENV)
-	$(DBT_VENV)/bin/pip install --quiet --disable-pip-version-check --requirement dbt/requirements.txt
-	touch $@
+$(UV):
+	$(PYTHON) -m venv .venv-uv
+	.venv-uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
-$(ADAPTERS_VENV)/ready: dbt/portability/requirements.txt
-	$(PYTHON) -m venv $(ADAPTERS_VENV)
-	$(ADAPTERS_VENV)/bin/pip install --quiet --disable-pip-version-check --requirement dbt/portability/requirements.txt
-$(BENCH_VENV)/ready: bench/requirements.txt
-	$(PYTHON) -m venv $(BENCH_VENV)
-	$(BENCH_VENV)/bin/pip install --quiet --disable-pip-version-check --requirement bench/requirements.txt
-	touch $@
+$(VENV)/ready: requirements-test.txt | $(UV)
+	$(environment)
+
+.venv-%/ready: tests/warehouses/%/requirements.txt | $(UV)
+	$(environment)
+
+$(DBT_VENV)/ready: dbt/requirements.txt | $(UV)
+	$(environment)
+
+$(ADAPTERS_VENV)/ready: dbt/portability/requirements.txt | $(UV)
+	$(environment)
+
+$(BENCH_VENV)/ready: bench/requirements.txt | $(UV)
+	$(environment)
 
 clean: ## Remove what was built and the demo's lake
 	cargo clean
-	rm -rf $(VENV) $(WAREHOUSES:%=.venv-%) demo-lake
-	rm -rf $(VENV) $(DBT_VENV) $(ADAPTERS_VENV) dbt/target dbt/logs demo-lake
-	rm -rf $(VENV) $(BENCH_VENV) demo-lake
+	rm -rf $(VENV) $(WAREHOUSES:%=.venv-%) $(DBT_VENV) $(ADAPTERS_VENV) $(BENCH_VENV) .venv-uv dbt/target dbt/logs demo-lake

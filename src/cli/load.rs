@@ -40,10 +40,7 @@ pub(crate) async fn command(args: &super::Load) -> Result<Exit> {
         ));
     }
     let (target, dialect) = match &address {
-        Address::Duckdb(file) => {
-            let duckdb = Duckdb { program: args.duckdb.clone(), file: file.clone() };
-            (Target::Duckdb(duckdb), Name::Duckdb)
-        }
+        Address::Duckdb(file) => (Target::Duckdb(Duckdb::new(args.duckdb.clone(), file.clone())), Name::Duckdb),
         Address::Postgres(config) => {
             (Target::Postgres(Box::new(Postgres::connect(config, &address.shown()).await?)), Name::Postgres)
         }
@@ -69,7 +66,11 @@ pub(crate) async fn command(args: &super::Load) -> Result<Exit> {
             break;
         }
     }
+    let closed = load.close().await;
     progress.stop();
+    if let Err(e) = closed {
+        tell(&format!("warning: what was loaded is there, but the file was not closed in order: {e}"));
+    }
     let exit = exit_of(&report, jobs.len());
     report.exit_code = exit as u8;
     show(&report, args.format)?;

@@ -12,6 +12,7 @@ mod address;
 mod binary;
 mod duckdb;
 mod postgres;
+mod program;
 mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -108,6 +109,14 @@ impl Load {
         Ok(load)
     }
 
+    /// Lets go of the database. What was loaded is in it already.
+    pub(crate) async fn close(&self) -> Result<()> {
+        match &self.target {
+            Target::Duckdb(duckdb) => duckdb.close().await,
+            Target::Postgres(_) => Ok(()),
+        }
+    }
+
     fn ledger(&self) -> String {
         format!("{}.{}", self.dialect.name(&self.schema), self.dialect.name(LEDGER))
     }
@@ -201,17 +210,18 @@ impl Load {
         format!("{}.{}", self.dialect.name(&self.schema), self.dialect.name(&table.name))
     }
 
-    /// Deletes what the database holds of a slice.
-    fn delete(&self, table: &Table, slice: &Found) -> String {
-        let table = self.qualified(table);
-        match slice.day {
-            None => format!("DELETE FROM {table};\n"),
-            Some(day) => format!("DELETE FROM {table} WHERE \"date\" = DATE '{day}';\n"),
+    /// Deletes what the database holds of some slices.
+    fn delete(&self, table: &Table, slices: &[Found]) -> String {
+        let days: Vec<String> = slices.iter().filter_map(|s| s.day).map(|day| format!("DATE '{day}'")).collect();
+        let name = self.qualified(table);
+        match table.slices {
+            None => format!("DELETE FROM {name};\n"),
+            Some(_) => format!("DELETE FROM {name} WHERE \"date\" IN ({});\n", days.join(", ")),
         }
     }
 
-    /// Records what a slice now holds; `rows` is an SQL expression.
-    fn record(&self, slice: &Found, rows: &str) -> String {
+    /// Records what a slice now holds.
+    fn record(&self, slice: &Found, rows: u64) -> String {
         let ledger = self.ledger();
         let text = |t: &str| self.dialect.literal(t);
         format!(

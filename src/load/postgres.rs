@@ -86,7 +86,7 @@ impl Postgres {
             let now = load.lake.again(&slice).await;
             match (tried, now) {
                 (Ok(loaded), Ok(Some(now))) if now.fingerprint() == slice.fingerprint() => {
-                    let record = load.record(&slice, &loaded.rows.to_string());
+                    let record = load.record(&slice, loaded.rows);
                     self.execute(&format!("{record}COMMIT;")).await?;
                     return Ok(loaded);
                 }
@@ -115,7 +115,7 @@ impl Postgres {
                 .hint("it was written by a newer version or with other --schemas: use the same again"));
             }
         }
-        self.execute(&format!("BEGIN;\n{}", load.delete(table, slice))).await?;
+        self.execute(&format!("BEGIN;\n{}", load.delete(table, std::slice::from_ref(slice)))).await?;
         let mut columns: Vec<String> = table.columns.iter().map(|c| load.dialect.name(&c.name)).collect();
         columns.extend(slice.day.map(|_| load.dialect.name("date")));
         let copy = format!("COPY {} ({}) FROM STDIN BINARY", load.qualified(table), columns.join(", "));

@@ -27,8 +27,8 @@ class Warehouse(Protocol):
     def rows(self, table: str) -> list[dict]:
         """All rows of a loaded table, with the lake's column names and without loss."""
 
-    def value(self, expression: str, table: str):
-        """One value, such as a sum, worked out by the engine."""
+    def values(self, expressions: list[str], table: str) -> list:
+        """Values such as a count or a sum, worked out by the engine in one query."""
 
 
 def same(warehouse: Warehouse, growing: Growing) -> None:
@@ -37,15 +37,16 @@ def same(warehouse: Warehouse, growing: Growing) -> None:
     for table in tables(growing.place):
         rows = warehouse.rows(table)
         differences.append(difference(growing.place, table, rows))
-        assert int(warehouse.value("count(*)", table)) == len(rows)
-        if warehouse.exact_sums:
-            same_sums(warehouse, growing, table)
+        same_sums(warehouse, growing, table, len(rows))
     assert not any(differences), "\n\n".join(filter(None, differences))
 
 
-def same_sums(warehouse: Warehouse, growing: Growing, table: str) -> None:
-    for column in decimal_columns(growing.place, table):
-        expected, found = total(growing.place, table, column), warehouse.value(f"sum({column})", table)
+def same_sums(warehouse: Warehouse, growing: Growing, table: str, rows: int) -> None:
+    columns = decimal_columns(growing.place, table) if warehouse.exact_sums else []
+    count, *sums = warehouse.values(["count(*)", *(f"sum({column})" for column in columns)], table)
+    assert int(count) == rows
+    for column, found in zip(columns, sums, strict=True):
+        expected = total(growing.place, table, column)
         assert not isinstance(found, float), f"{table}.{column}: its sum is a float"
         assert (found is None) == (expected is None), f"{table}.{column}: {found} is not {expected}"
         assert found is None or Decimal(found) == Decimal(expected), f"{table}.{column}: {found} is not {expected}"

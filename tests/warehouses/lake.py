@@ -18,11 +18,13 @@ import pathlib
 import shutil
 import sys
 import time
+from datetime import datetime, timedelta, timezone
 
 from conftest import command
 from fixtures.sources import Organization, organization
 
 MOMENTS = ["first", "second", "third"]
+DAYS = 18  # of history: each day more is a slice more of eight tables, loaded a dozen times by each engine
 
 TABLES = [
     "costs", "usage_completions",                       # replace, by day
@@ -90,13 +92,15 @@ def make(out: pathlib.Path) -> None:
     config = out / "openai-elt.toml"
     config.write_text(CONFIG)
     source, dest = organization("--projects", 6, "--users", 12, "--history-days", 10), out / "growing"
+    since = ("--since", f"{datetime.now(timezone.utc) - timedelta(days=DAYS):%Y-%m-%d}")
     try:
         answer_by_hand(source)
         for moment in MOMENTS:
             if moment != MOMENTS[0]:
+                since = ()
                 source.mutate()
                 time.sleep(1.1)  # windows are half-open: what happens in this very second belongs to the next sync
-            command("sync", "--dest", dest, "--config", config, "--tables", ",".join(TABLES), env=source.env(), code=0)
+            command("sync", "--dest", dest, "--config", config, "--tables", ",".join(TABLES), *since, env=source.env(), code=0)
             shutil.copytree(dest, out / moment)
     finally:
         source.stop()

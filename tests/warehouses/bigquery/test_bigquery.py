@@ -75,8 +75,9 @@ class BigQuery:
     def rows(self, table: str) -> list[dict]:
         return [dict(row) for row in self.client.query(f"SELECT * FROM {SCHEMA}.{table}").result(timeout=PATIENCE)]
 
-    def value(self, expression: str, table: str):
-        return next(iter(self.client.query(f"SELECT {expression} FROM {SCHEMA}.{table}").result(timeout=PATIENCE)))[0]
+    def values(self, expressions: list[str], table: str) -> list:
+        asked = f"SELECT {', '.join(expressions)} FROM {SCHEMA}.{table}"
+        return list(next(iter(self.client.query(asked).result(timeout=PATIENCE))).values())
 
 
 def free_port() -> int:

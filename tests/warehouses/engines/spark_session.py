@@ -12,17 +12,29 @@ from pyspark.sql.functions import col, unix_micros
 from warehouses.compare import schema
 
 
+# Some hundred small and different statements: what makes Spark fast on large ones costs it most of the time on these.
+# Nothing of it changes what a statement means.
+SMALL = {
+    "spark.sql.shuffle.partitions": "2",
+    "spark.sql.sources.parallelPartitionDiscovery.threshold": "100000",     # folders are listed here, not by a job
+    "spark.sql.files.openCostInBytes": "0",                                 # small files are read together, not each by a task
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+}
+
+
 @contextlib.contextmanager
 def spark(folder: pathlib.Path):
     """A session that keeps its tables below `folder` and its ports on loopback."""
-    session = (
-        SparkSession.builder.master("local[2]")
-        .config("spark.driver.bindAddress", "127.0.0.1").config("spark.driver.host", "127.0.0.1")
-        .config("spark.ui.enabled", "false").config("spark.sql.shuffle.partitions", "2")
-        .config("spark.sql.warehouse.dir", str(folder / "warehouse")).config("spark.driver.memory", "1g")
-        .config("spark.sql.session.timeZone", "UTC").config("spark.log.level", "ERROR")
-        .getOrCreate()
-    )
+    settings = {
+        **SMALL,
+        "spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1", "spark.ui.enabled": "false",
+        "spark.sql.warehouse.dir": str(folder / "warehouse"), "spark.driver.memory": "1g",
+        "spark.sql.session.timeZone": "UTC", "spark.log.level": "ERROR",
+    }
+    builder = SparkSession.builder.master("local[2]")
+    for name, value in settings.items():
+        builder = builder.config(name, value)
+    session = builder.getOrCreate()
     try:
         yield session
     finally:

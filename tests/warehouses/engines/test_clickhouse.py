@@ -23,10 +23,11 @@ class ClickHouse:
     def rows(self, table: str) -> list[dict]:
         return self.session.query(f"SELECT * FROM {SCHEMA}.`{table}`", "ArrowTable").to_pylist()
 
-    def value(self, expression: str, table: str):
+    def values(self, expressions: list[str], table: str) -> list:
         """As text: ClickHouse writes decimals whole."""
-        found = self.session.query(f"SELECT toString({expression}) FROM {SCHEMA}.`{table}`", "TSVRaw").data().strip()
-        return None if found == "\\N" else found
+        asked = ", ".join(f"toString({expression})" for expression in expressions)
+        found = self.session.query(f"SELECT {asked} FROM {SCHEMA}.`{table}`", "TSVRaw").data().rstrip("\n").split("\t")
+        return [None if value == "\\N" else value for value in found]
 
 
 @pytest.fixture

@@ -25,8 +25,9 @@ class DuckDb:
         found = self.connection.execute(f'SELECT * FROM {SCHEMA}."{table}"').fetch_arrow_table()
         return found.to_pylist()
 
-    def value(self, expression: str, table: str):
-        return self.connection.execute(f'SELECT ({expression})::VARCHAR FROM {SCHEMA}."{table}"').fetchone()[0]
+    def values(self, expressions: list[str], table: str) -> list:
+        asked = ", ".join(f"({expression})::VARCHAR" for expression in expressions)
+        return list(self.connection.execute(f'SELECT {asked} FROM {SCHEMA}."{table}"').fetchone())
 
 
 @pytest.fixture

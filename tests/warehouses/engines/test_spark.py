@@ -9,6 +9,8 @@ from warehouses.lake import TABLES
 from warehouses.pages import asking
 from warehouses.sql import SCHEMA, script, statements
 
+pytestmark = pytest.mark.xdist_group("spark")  # one worker starts it, once
+
 
 class Spark:
     dialect = "spark"
@@ -25,8 +27,9 @@ class Spark:
     def rows(self, table: str) -> list[dict]:
         return rows(self.session.table(f"{SCHEMA}.{table}"), self.growing.place, table)
 
-    def value(self, expression: str, table: str):
-        return self.session.sql(f"SELECT CAST({expression} AS STRING) FROM {SCHEMA}.{table}").collect()[0][0]
+    def values(self, expressions: list[str], table: str) -> list:
+        asked = ", ".join(f"CAST({expression} AS STRING)" for expression in expressions)
+        return list(self.session.sql(f"SELECT {asked} FROM {SCHEMA}.{table}").collect()[0])
 
 
 @pytest.fixture(scope="module")

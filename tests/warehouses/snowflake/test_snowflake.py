@@ -17,7 +17,7 @@ import fakesnow
 import pytest
 import snowflake.connector
 
-from warehouses.growth import live
+from warehouses.growth import live, make_up
 from warehouses.pages import asking
 from warehouses.sql import SCHEMA, script, statements
 
@@ -54,8 +54,8 @@ class Snowflake:
         names = [column[0].lower() for column in self.cursor.description]
         return [dict(zip(names, row)) for row in self.cursor.fetchall()]
 
-    def value(self, expression: str, table: str):
-        return self.cursor.execute(f"SELECT {expression.upper()} FROM {SCHEMA}.{table}").fetchone()[0]
+    def values(self, expressions: list[str], table: str) -> list:
+        return list(self.cursor.execute(f"SELECT {', '.join(expressions).upper()} FROM {SCHEMA}.{table}").fetchone())
 
 
 @pytest.fixture
@@ -68,6 +68,10 @@ def warehouse(growing):
 
 def test_a_growing_lake_is_loaded_exactly(warehouse, growing):
     live(warehouse, growing)
+
+
+def test_a_load_that_failed_is_made_up_for(warehouse, growing):
+    make_up(warehouse, growing)
 
 
 def test_without_force_a_rewritten_slice_is_not_loaded(warehouse, growing):
