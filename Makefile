@@ -128,10 +128,12 @@ $(VENV)/azurite/$(AZURITE_VERSION):
 	touch $@
 
 # pip fills an environment one package after the other and compiles every file of it; uv, from the same index,
-# took a tenth of the time for these, and keeps each package once for all of them.
+# took a tenth of the time for these, and keeps each package once for all of them. It does not read pip's
+# configuration, though: where only that knows the way to an index, pip does it.
 define environment
 $(UV) venv --quiet --allow-existing --python $(PYTHON) $(@D)
-VIRTUAL_ENV=$(@D) $(UV) pip install --quiet --system-certs --requirement $<
+VIRTUAL_ENV=$(@D) $(UV) pip install --quiet --system-certs --requirement $< || { \
+  $(PYTHON) -m venv $(@D) && $(@D)/bin/pip install --quiet --disable-pip-version-check --requirement $<; }
 touch $@
 endef
 
