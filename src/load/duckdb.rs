@@ -32,7 +32,7 @@ const FILE: &str = "_openai_elt_file";
 pub(crate) struct Duckdb {
     program: PathBuf,
     file: PathBuf,
-    session: Mutex<Option<Session>>,
+    session: Mutex<Option<Box<Session>>>,
 }
 
 #[derive(Deserialize)]
@@ -88,7 +88,7 @@ impl Duckdb {
         let mut held = self.session.lock().await;
         let mut session = match held.take() {
             Some(session) => session,
-            None => Session::start(&self.program, &self.file).await?,
+            None => Box::new(Session::start(&self.program, &self.file).await?),
         };
         let text = session.ask(sql).await?;
         *held = Some(session);
