@@ -72,6 +72,24 @@ def test_columns_stand_in_the_order_of_the_files(dialect):
         assert [c for c in columns if c != "date"] == wanted
 
 
+def columns_of(table: str, dialect: str, *flags) -> list[str]:
+    """The columns of a table as its CREATE TABLE has them."""
+    made = [s for s in parsed(script(dialect, "--tables", table, *flags), dialect) if isinstance(s, exp.Create) and s.kind == "TABLE"]
+    made = next(s.this for s in made if isinstance(s.this, exp.Schema) and s.this.this.name.lower() == table)
+    return [c.name.lower() for c in made.expressions if isinstance(c, exp.ColumnDef)]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_the_columns_of_a_version_are_the_first_of_the_next(dialect, tmp_path):
+    """Wherever its line stands in the table file: files of before are loaded by position all the same."""
+    (tmp_path / "admin").mkdir()
+    text = (ROOT / "schemas/admin/invites.toml").read_text()
+    later = 'later = { type = "string", from = "/id", doc = "Came later.", since = 9 }'
+    (tmp_path / "admin/invites.toml").write_text(text.replace("[columns]\n", f"[columns]\n{later}\n"))
+    before = columns_of("invites", dialect)
+    assert columns_of("invites", dialect, "--schemas", tmp_path) == [*before, "later"]
+
+
 @pytest.fixture
 def hostile(tmp_path) -> pathlib.Path:
     """A table file whose words try to get out of their quotes, and whose columns are reserved words."""
