@@ -23,11 +23,12 @@ class Growing:
 
     made: pathlib.Path
     place: pathlib.Path
+    without: tuple[str, ...] = ()
 
     def at(self, moment: str) -> pathlib.Path:
-        """The lake as it was after that sync."""
+        """The lake as it was after that sync, without the tables that are left out."""
         shutil.rmtree(self.place, ignore_errors=True)
-        shutil.copytree(self.made / moment, self.place)
+        shutil.copytree(self.made / moment, self.place, ignore=shutil.ignore_patterns(*self.without))
         return self.place
 
     @property
@@ -44,7 +45,7 @@ class Growing:
         report = json.loads((self.place / "_runs" / f"{self.newest_run}.json").read_text())
         return {
             name: [written["path"] for written in table["objects"]]
-            for name, table in report["tables"].items() if table["objects"]
+            for name, table in report["tables"].items() if table["objects"] and name not in self.without
         }
 
 

@@ -61,7 +61,7 @@ def program(file: pathlib.Path, text: str) -> None:
 def run(place, lines: list[str], **more: str) -> str:
     """The lines in one shell, which ends at the first that fails."""
     text = "\n".join(lines).replace("s3://bucket/openai", str(place / "lake"))
-    environment = clean_environment(PYTHONPATH=os.pathsep.join(sys.path), **more)
+    environment = clean_environment(OPENAI_ELT_BIN=str(BINARY), PYTHONPATH=os.pathsep.join(sys.path), **more)
     environment["PATH"] = f"{place}/bin:{pathlib.Path(sys.executable).parent}:{environment['PATH']}"
     done = subprocess.run(["sh", "-ec", text], cwd=place, env=environment, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, f"{text}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
