@@ -60,12 +60,14 @@ pub(crate) fn windows(
     split(start, end.min(now), slices.window)
 }
 
-/// Cuts a span at midnights, each piece at most `window` seconds long.
+/// Cuts a span at midnights, each piece at most `window` seconds long. What fits into one
+/// window is one: a look-back of an hour is not two questions because midnight was in it.
 fn split(start: DateTime<Utc>, end: DateTime<Utc>, window: i64) -> Vec<Window> {
     let mut windows = Vec::new();
     let mut from = start;
     while from < end {
-        let to = (midnight(from) + Duration::seconds(window)).min(end);
+        let window = Duration::seconds(window);
+        let to = if end - from <= window { end } else { midnight(from) + window };
         windows.push(Window { start: from, end: to });
         from = to;
     }
@@ -184,6 +186,17 @@ mod tests {
             Wish::default(),
         );
         assert_eq!(merge, [Window { start: at("2026-11-21T03:00:00Z"), end: at(NOW) }]);
+    }
+
+    #[test]
+    fn a_look_back_over_midnight_is_one_window() {
+        let now = at("2026-11-21T00:20:00Z");
+        let settled = Some(at("2026-11-20T23:20:00Z"));
+        let got = windows(&slices(DAYS, 3_600), Policy::Merge, settled, now, Wish::default());
+        assert_eq!(got, [Window { start: at("2026-11-20T22:20:00Z"), end: now }]);
+        let longer = windows(&slices(DAYS, 30 * 3_600), Policy::Merge, settled, now, Wish::default());
+        let ends: Vec<_> = longer.iter().map(|w| w.end).collect();
+        assert_eq!(ends, [at("2026-11-20T00:00:00Z"), at("2026-11-21T00:00:00Z"), now]);
     }
 
     #[test]

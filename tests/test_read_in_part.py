@@ -326,5 +326,14 @@ def test_an_idle_sync_asks_no_more_than_it_must(company, tmp_path):
     assert all(count <= LOGS[name] for name, count in asked(second, LOGS).items())
 
 
+def test_an_idle_sync_lists_the_log_files_of_one_window(company, tmp_path):
+    """Which files of the look-back it reads again depends on the hour; its lists do not."""
+    for _ in range(2):
+        company.forget()
+        sync(tmp_path / "lake", company, "--tables", "log_auth,log_costs")
+    lists = [asked for asked in company.requests("/logs") if "COSTS" in asked["query"] or "AUTH_LOG" in asked["query"]]
+    assert len(lists) == len(company.workspace_ids) + 1
+
+
 def without_moment(row: dict) -> dict:
     return {name: value for name, value in row.items() if name != "_synced_at"}
