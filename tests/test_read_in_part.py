@@ -26,9 +26,9 @@ class Batches:
 
     lists: dict[str, list[dict]] = field(default_factory=lambda: {project: [] for project in KEYS})
     newest_first: bool = True
+    now: int = field(default_factory=lambda: int(time.time()))
     broken: dict[str, int] = field(default_factory=dict)  # project -> page from which on its list fails
     asked: list[tuple[str, int]] = field(default_factory=list)
-    now: int = field(default_factory=lambda: int(time.time()))
 
     def add(self, project: str, count: int, ago: int, every: int = 60, status: str = "completed", name: str = "b") -> None:
         """So many batches, the newest `ago` seconds old, one every so many seconds before it."""
@@ -122,11 +122,11 @@ def test_nothing_unfinished_is_left_unread(scene):
 
 
 def test_a_batch_that_turns_up_late_is_read(scene):
-    """Made 50 minutes ago and listed only now, below 150 newer ones."""
+    """Made half an hour ago and listed only now, below 150 newer ones."""
     scene.add("proj_a", 150, ago=10 * 60, every=1)
     scene.add("proj_a", 300, ago=DAY)
     scene.run()
-    scene.add("proj_a", 1, ago=50 * 60, name="late")
+    scene.add("proj_a", 1, ago=30 * 60, name="late")
     assert scene.run() == pages("proj_a", 2) + pages("proj_b", 1)
     assert kept(scene) == scene.truth()
 
