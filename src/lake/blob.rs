@@ -12,7 +12,7 @@ use futures::TryStreamExt;
 use object_store::path::Path;
 use sha2::{Digest, Sha256};
 
-use super::upload::Upload;
+use super::upload::{Parts, Upload};
 use super::{Lake, hex, storage};
 use crate::error::{Error, Result};
 
@@ -26,7 +26,8 @@ pub(crate) struct Blob {
     day: NaiveDate,
     name: String,
     aside: Path,
-    sink: Upload,
+    parts: Parts,
+    upload: Upload,
 }
 
 impl Lake {
@@ -59,15 +60,16 @@ impl Lake {
         self.private_folder("_staging")?;
         let name = Lake::blob_name(id);
         let aside = self.path(&["_staging", &format!("{FILES}~{day}~{name}")]);
-        let sink = Upload::new(&self.uploads, &self.tasks, aside.clone());
-        Ok(Blob { lake: Arc::clone(self), day, name, aside, sink })
+        let upload = Upload::new(&self.uploads, &self.tasks, aside.clone());
+        Ok(Blob { lake: Arc::clone(self), day, name, aside, parts: Parts::default(), upload })
     }
 }
 
 impl Blob {
-    pub(crate) async fn write(&mut self, part: Bytes) -> Result<()> {
-        let put = self.sink.put(part).await;
-        put.map_err(|e| storage(&e, &self.lake.shown).at(self.shown()))
+    pub(crate) async fn write(&mut self, bytes: Bytes) -> Result<()> {
+        self.parts.add(&bytes);
+        let sent = self.upload.send(&mut self.parts).await;
+        sent.map_err(|e| storage(&e, &self.lake.shown).at(self.shown()))
     }
 
     fn shown(&self) -> String {
@@ -76,11 +78,11 @@ impl Blob {
 
     /// Lets the file appear; gives its path.
     pub(crate) async fn finish(mut self) -> Result<String> {
-        let finished = self.sink.finish().await;
-        finished.map_err(|e| storage(&e, &self.lake.shown).at(self.shown()))?;
+        let finished = self.upload.finish(std::mem::take(&mut self.parts)).await;
+        let sha256 = finished.map_err(|e| storage(&e, &self.lake.shown).at(self.shown()))?;
         let day = format!("date={}", self.day);
         // Parts as they are: the name is encoded already, and must not be twice.
-        let path = format!("{}/{FILES}/{day}/{}/{}", self.lake.root, self.name, self.sink.sha256());
+        let path = format!("{}/{FILES}/{day}/{}/{}", self.lake.root, self.name, sha256);
         let path = Path::parse(path).map_err(|e| Error::storage(e.to_string()))?;
         self.lake.private_folder(FILES)?;
         self.lake.appear(&self.aside, &path).await?;
@@ -91,7 +93,7 @@ impl Blob {
     /// Takes back what was written.
     pub(crate) async fn abandon(self) {
         let name = self.name;
-        if let Err(error) = self.sink.abandon().await {
+        if let Err(error) = self.upload.abandon().await {
             tracing::warn!(%name, %error, "an unfinished upload could not be taken back");
         }
     }

@@ -6,6 +6,7 @@
 
 mod appear;
 mod blob;
+mod encode;
 mod fate;
 mod key_set;
 mod keys;
@@ -20,6 +21,7 @@ mod trouble;
 mod upload;
 mod verify;
 mod versions;
+mod writer;
 
 use std::collections::BTreeSet;
 use std::path::{Path as FilePath, PathBuf};

@@ -15,28 +15,19 @@ use arrow_select::filter::filter_record_batch;
 use chrono::NaiveDate;
 use futures::TryStreamExt;
 use object_store::path::Path;
-use parquet::arrow::AsyncArrowWriter;
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::metadata::KeyValue;
-use parquet::file::properties::WriterProperties;
-use parquet::schema::types::ColumnPath;
 
 use super::fate::{Fate, Parents, fate};
 use super::key_set::KeySet;
 use super::keys::{KeyMap, hashes};
 use super::read::{conform, merged_schema};
-use super::upload::Upload;
 use super::versions::Version;
-use super::{Lake, open_old, storage};
+use super::writer::Writer;
+use super::{Lake, open_old};
 use crate::error::{Error, Result};
-use crate::schema::{Column, Policy, Table, Type};
+use crate::schema::{Policy, Table};
 
 /// Rows are gathered up to about this many bytes before they are encoded.
 const PENDING: usize = 4 << 20;
-/// The writer keeps a row group's encoded pages until it is complete. From about so many bytes on it is,
-/// though it may hold less than the 128 MiB of values that are aimed at: memory stays flat as tables grow.
-const OPEN: usize = 12 << 20;
 
 pub(crate) struct Slice {
     lake: Arc<Lake>,
@@ -46,7 +37,7 @@ pub(crate) struct Slice {
     schema: SchemaRef,
     pending: Vec<RecordBatch>,
     pending_bytes: usize,
-    writer: Option<AsyncArrowWriter<Upload>>,
+    writer: Option<Writer>,
     arrived: KeySet,
     /// Replaced tables only: whole rows, to tell a repeated row from two of one key.
     contents: KeySet,
@@ -171,14 +162,14 @@ impl Slice {
 
     /// Bytes of rows that are in memory: waiting to be encoded, or in the buffers of the row group.
     pub(crate) fn held(&self) -> usize {
-        self.pending_bytes + self.writer.as_ref().map_or(0, AsyncArrowWriter::memory_size)
+        self.pending_bytes + self.writer.as_ref().map_or(0, Writer::held)
     }
 
     /// Gives the memory back: what came so far becomes a row group of its own.
     pub(crate) async fn ease(&mut self) -> Result<()> {
         self.encode().await?;
         match &mut self.writer {
-            Some(writer) => writer.flush().await.map_err(|e| self.unwritten(e)),
+            Some(writer) => writer.flush().await.map_err(|e| e.at(self.written.path.clone())),
             None => Ok(()),
         }
     }
@@ -187,36 +178,15 @@ impl Slice {
     async fn encode(&mut self) -> Result<()> {
         self.pending_bytes = 0;
         let batches = std::mem::take(&mut self.pending);
-        if self.writer.is_none() {
-            self.writer = Some(self.start()?);
-        }
-        let Some(writer) = &mut self.writer else { return Ok(()) };
+        let writer = match &mut self.writer {
+            Some(writer) => writer,
+            none => none.insert(Writer::new(&self.lake, &self.table, self.lake.aside(&self.path), &self.schema)?),
+        };
         for batch in batches {
             self.written.rows += batch.num_rows() as u64;
-            if let Err(e) = writer.write(&batch).await {
-                return Err(self.unwritten(e));
-            }
-        }
-        if writer.memory_size() > OPEN {
-            return writer.flush().await.map_err(|e| self.unwritten(e));
+            writer.write(&batch).await.map_err(|e| e.at(self.written.path.clone()))?;
         }
         Ok(())
-    }
-
-    fn start(&self) -> Result<AsyncArrowWriter<Upload>> {
-        let sink = Upload::new(&self.lake.uploads, &self.lake.tasks, self.lake.aside(&self.path));
-        // The Arrow schema is left out of the footer: the Parquet types say it all, to every reader alike.
-        let options =
-            ArrowWriterOptions::new().with_properties(properties(&self.table)?).with_skip_arrow_metadata(true);
-        AsyncArrowWriter::try_new_with_options(sink, Arc::clone(&self.schema), options).map_err(|e| self.unwritten(e))
-    }
-
-    fn unwritten(&self, e: parquet::errors::ParquetError) -> Error {
-        let error = match e {
-            parquet::errors::ParquetError::External(e) => external(e, &self.lake.shown),
-            other => Error::storage(other.to_string()),
-        };
-        error.at(self.written.path.clone())
     }
 
     /// Settles the old rows and lets the object appear.
@@ -246,12 +216,14 @@ impl Slice {
         self.encode().await?;
         let Some(mut writer) = self.writer.take() else { return Ok(0) };
         let finished = writer.finish().await;
-        if let Err(e) = finished {
-            self.writer = Some(writer);
-            return Err(self.unwritten(e));
-        }
-        let bytes = writer.bytes_written() as u64;
-        self.written.sha256 = writer.into_inner().sha256();
+        let (bytes, sha256) = match finished {
+            Ok(finished) => finished,
+            Err(e) => {
+                self.writer = Some(writer);
+                return Err(e.at(self.written.path.clone()));
+            }
+        };
+        self.written.sha256 = sha256;
         self.lake.appear(&self.lake.aside(&self.path), &self.path).await?;
         Ok(bytes)
     }
@@ -259,7 +231,7 @@ impl Slice {
     /// Takes back what was uploaded so far, and waits until it is.
     pub(crate) async fn abandon(mut self) {
         if let Some(writer) = self.writer.take()
-            && let Err(e) = writer.into_inner().abandon().await
+            && let Err(e) = writer.abandon().await
         {
             tracing::warn!(path = %self.written.path, error = %e, "an unfinished upload could not be taken back");
         }
@@ -317,47 +289,4 @@ fn keep(old: &RecordBatch, fates: &[Fate]) -> Result<RecordBatch> {
 
 pub(super) fn arrow(e: arrow_schema::ArrowError) -> Error {
     Error::storage(format!("rows could not be rewritten: {e}"))
-}
-
-fn external(e: Box<dyn std::error::Error + Send + Sync>, shown: &str) -> Error {
-    let e = match e.downcast::<object_store::Error>() {
-        Ok(e) => return storage(&e, shown),
-        Err(e) => e,
-    };
-    match e.downcast::<std::io::Error>() {
-        Ok(io) => match io.downcast::<object_store::Error>() {
-            Ok(e) => storage(&e, shown),
-            Err(io) => storage(&object_store::Error::Generic { store: "destination", source: Box::new(io) }, shown),
-        },
-        Err(e) => storage(&object_store::Error::Generic { store: "destination", source: e }, shown),
-    }
-}
-
-/// How every object is written: zstd 1, row groups of about 128 MiB or 1 Mi
-/// rows, statistics, and who wrote it.
-fn properties(table: &Table) -> Result<WriterProperties> {
-    let level = ZstdLevel::try_new(1).map_err(|e| Error::storage(e.to_string()))?;
-    let note = |key: &str, value: String| KeyValue::new(key.to_string(), value);
-    let mut properties = WriterProperties::builder();
-    for column in undictionaried(table) {
-        properties = properties.set_column_dictionary_enabled(ColumnPath::from(column.name.as_str()), false);
-    }
-    Ok(properties
-        .set_compression(Compression::ZSTD(level))
-        .set_max_row_group_row_count(Some(1 << 20))
-        .set_max_row_group_bytes(Some(128 << 20))
-        .set_created_by(concat!("openai-elt version ", env!("CARGO_PKG_VERSION")).to_string())
-        .set_key_value_metadata(Some(vec![
-            note("openai_elt.table", table.name.clone()),
-            note("openai_elt.schema_version", table.version().to_string()),
-        ]))
-        .build())
-}
-
-/// Columns for which a dictionary is only work: one that is the key alone has each value once, and
-/// counts differ from row to row.
-fn undictionaried(table: &Table) -> impl Iterator<Item = &Column> {
-    let alone = |index: usize| table.key == [index] && table.policy != Policy::Replace;
-    let columns = table.columns.iter().enumerate();
-    columns.filter(move |(index, column)| alone(*index) || column.kind == Type::Int).map(|(_, column)| column)
 }

@@ -5,15 +5,12 @@
 //! (`object_store::buffered::BufWriter` was the alternative; it lets go of the
 //! upload before it is completed, and a run that is stopped there leaves the parts.)
 
+use std::io::{self, Write};
+use std::mem;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use futures::FutureExt;
-use futures::future::BoxFuture;
 use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload, Result};
-use parquet::arrow::async_writer::AsyncFileWriter;
-use parquet::errors::ParquetError;
 use sha2::{Digest, Sha256};
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
@@ -23,55 +20,68 @@ const PART: usize = 8 << 20;
 /// Parts that are on their way at the same time.
 const PARTS: usize = 2;
 
+/// An object's bytes as they are written, cut into parts. Nothing is copied on its way from here.
+#[derive(Default)]
+pub(super) struct Parts {
+    full: Vec<Vec<u8>>,
+    last: Vec<u8>,
+    sha256: Sha256,
+}
+
+impl Parts {
+    pub(super) fn add(&mut self, mut bytes: &[u8]) {
+        self.sha256.update(bytes);
+        while self.last.len() + bytes.len() >= PART {
+            let (fits, rest) = bytes.split_at(PART - self.last.len());
+            self.last.extend_from_slice(fits);
+            self.full.push(mem::take(&mut self.last));
+            bytes = rest;
+        }
+        self.last.extend_from_slice(bytes);
+    }
+}
+
+impl Write for Parts {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.add(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 pub(super) struct Upload {
     store: Arc<dyn ObjectStore>,
     tasks: TaskTracker,
     path: Path,
-    buffer: Vec<u8>,
     /// Once there was a whole part.
     parts: Option<Box<dyn MultipartUpload>>,
     sending: JoinSet<Result<()>>,
-    sha256: Sha256,
 }
 
 impl Upload {
     /// Nothing is sent before there is a whole part. `tasks` are waited for before the program ends.
     pub(super) fn new(store: &Arc<dyn ObjectStore>, tasks: &TaskTracker, path: Path) -> Upload {
-        Upload {
-            store: Arc::clone(store),
-            tasks: tasks.clone(),
-            path,
-            buffer: Vec::new(),
-            parts: None,
-            sending: JoinSet::new(),
-            sha256: Sha256::new(),
-        }
+        Upload { store: Arc::clone(store), tasks: tasks.clone(), path, parts: None, sending: JoinSet::new() }
     }
 
-    /// The checksum of what was written so far, in hex.
-    pub(super) fn sha256(&self) -> String {
-        super::hex(&self.sha256.clone().finalize())
-    }
-
-    pub(super) async fn put(&mut self, mut bytes: Bytes) -> Result<()> {
-        self.sha256.update(&bytes);
-        while self.buffer.len() + bytes.len() >= PART {
-            self.buffer.extend_from_slice(&bytes.split_to(PART - self.buffer.len()));
-            self.send().await?;
+    /// Sends what is whole.
+    pub(super) async fn send(&mut self, parts: &mut Parts) -> Result<()> {
+        for part in mem::take(&mut parts.full) {
+            self.part(part).await?;
         }
-        self.buffer.extend_from_slice(&bytes);
         Ok(())
     }
 
-    /// Sends the buffer as one part.
-    async fn send(&mut self) -> Result<()> {
+    async fn part(&mut self, part: Vec<u8>) -> Result<()> {
         self.room(PARTS - 1).await?;
         if self.parts.is_none() {
             self.parts = Some(self.store.put_multipart(&self.path).await?);
         }
-        let part = PutPayload::from(std::mem::take(&mut self.buffer));
         if let Some(parts) = &mut self.parts {
-            self.sending.spawn(parts.put_part(part));
+            self.sending.spawn(parts.put_part(PutPayload::from(part)));
         }
         Ok(())
     }
@@ -88,14 +98,16 @@ impl Upload {
         Ok(())
     }
 
-    /// Lets the object appear.
-    pub(super) async fn finish(&mut self) -> Result<()> {
+    /// Sends what is left and lets the object appear; gives the checksum of all of it, in hex.
+    pub(super) async fn finish(&mut self, mut parts: Parts) -> Result<String> {
+        self.send(&mut parts).await?;
+        let sha256 = super::hex(&parts.sha256.finalize());
         if self.parts.is_none() {
-            let whole = PutPayload::from(std::mem::take(&mut self.buffer));
-            return self.store.put(&self.path, whole).await.map(|_| ());
+            self.store.put(&self.path, PutPayload::from(parts.last)).await?;
+            return Ok(sha256);
         }
-        if !self.buffer.is_empty() {
-            self.send().await?;
+        if !parts.last.is_empty() {
+            self.part(parts.last).await?;
         }
         self.room(0).await?;
         // It is let go of only when it is completed: until then it may have to be taken back.
@@ -103,7 +115,7 @@ impl Upload {
             parts.complete().await?;
         }
         self.parts = None;
-        Ok(())
+        Ok(sha256)
     }
 
     /// Takes back what was sent, and waits until it is.
@@ -129,15 +141,5 @@ impl Drop for Upload {
             }
         };
         self.tasks.spawn_on(task, &runtime);
-    }
-}
-
-impl AsyncFileWriter for Upload {
-    fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, parquet::errors::Result<()>> {
-        async move { self.put(bytes).await.map_err(|e| ParquetError::External(Box::new(e))) }.boxed()
-    }
-
-    fn complete(&mut self) -> BoxFuture<'_, parquet::errors::Result<()>> {
-        async move { self.finish().await.map_err(|e| ParquetError::External(Box::new(e))) }.boxed()
     }
 }

@@ -1,0 +1,318 @@
+//! Batches of rows become the bytes of a Parquet file: the library encodes columns, pages are compressed here.
+//!
+//! The library makes a compressor and a decompressor for each column of each row
+//! group, which is a sixth of all work where a day has a thousand rows in thirty
+//! columns. So it is told to compress nothing, and each page is compressed on its
+//! way into its column's chunk, by one compressor for each thread. The files are
+//! the same as if the library had compressed (docs/decisions/0015). Pages of an
+//! open row group are kept compressed; nothing else of a file stays in memory.
+
+use std::cell::RefCell;
+use std::io::{Read, Write};
+use std::mem;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use bytes::{Buf, Bytes};
+use parquet::arrow::ArrowSchemaConverter;
+use parquet::arrow::arrow_writer::{
+    ArrowColumnWriter, ArrowRowGroupWriterFactory, PageKey, PageStore, PageStoreArgs, PageStoreFactory, compute_leaves,
+};
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::column::writer::ColumnCloseResult;
+use parquet::errors::{ParquetError, Result};
+use parquet::file::properties::WriterProperties;
+use parquet::file::reader::{ChunkReader, Length};
+use parquet::file::writer::SerializedFileWriter;
+use zstd::bulk::Compressor;
+
+/// What all writers of this field use: three quarters of the size of higher levels' gain for a third of the time.
+const LEVEL: i32 = 1;
+/// Row groups end at so many rows, or
+const ROWS: usize = 1 << 20;
+/// at so many bytes of values, whichever comes first.
+const VALUES: usize = 128 << 20;
+
+/// One Parquet file being written to `W`, row group by row group.
+pub(super) struct Encoder<W: Write + Send> {
+    file: SerializedFileWriter<W>,
+    factory: ArrowRowGroupWriterFactory,
+    schema: SchemaRef,
+    chunks: Arc<Chunks>,
+    /// The open row group: one writer for each column, none when there is no row group open.
+    columns: Vec<ArrowColumnWriter>,
+    rows: usize,
+}
+
+impl<W: Write + Send> Encoder<W> {
+    /// The Arrow schema is left out of the footer: the Parquet types say it all, to every reader alike.
+    pub(super) fn new(into: W, schema: &SchemaRef, properties: WriterProperties) -> Result<Encoder<W>> {
+        let parquet = ArrowSchemaConverter::new().convert(schema)?;
+        let file = SerializedFileWriter::new(into, parquet.root_schema_ptr(), Arc::new(properties))?;
+        let chunks = Arc::new(Chunks::default());
+        let factory = ArrowRowGroupWriterFactory::new(&file, Arc::clone(schema))
+            .with_page_store_factory(Arc::clone(&chunks) as Arc<dyn PageStoreFactory>);
+        Ok(Encoder { file, factory, schema: Arc::clone(schema), chunks, columns: Vec::new(), rows: 0 })
+    }
+
+    /// Adds rows to the open row group; one that is complete goes to `W`.
+    pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        let mut rest = batch.clone();
+        while rest.num_rows() > 0 {
+            let rows = rest.num_rows().min(ROWS - self.rows);
+            self.add(&rest.slice(0, rows))?;
+            rest = rest.slice(rows, rest.num_rows() - rows);
+            let values: usize = self.columns.iter().map(ArrowColumnWriter::get_estimated_total_bytes).sum();
+            if self.rows == ROWS || values >= VALUES {
+                self.end_row_group()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, batch: &RecordBatch) -> Result<()> {
+        if self.columns.is_empty() {
+            self.columns = self.factory.create_column_writers(self.file.flushed_row_groups().len())?;
+        }
+        for ((field, array), column) in self.schema.fields().iter().zip(batch.columns()).zip(&mut self.columns) {
+            // Tables are flat: a column is one leaf.
+            for leaf in compute_leaves(field, array)? {
+                column.write(&leaf)?;
+            }
+        }
+        self.rows += batch.num_rows();
+        Ok(())
+    }
+
+    /// What the open row group holds, in bytes.
+    pub(super) fn held(&self) -> usize {
+        self.columns.iter().map(ArrowColumnWriter::memory_size).sum()
+    }
+
+    /// The rows that came so far become a row group.
+    pub(super) fn end_row_group(&mut self) -> Result<()> {
+        if self.columns.is_empty() {
+            return Ok(());
+        }
+        self.rows = 0;
+        let chunks = mem::take(&mut *lock(&self.chunks.0));
+        let mut group = self.file.next_row_group()?;
+        for (column, chunk) in mem::take(&mut self.columns).into_iter().zip(chunks) {
+            let closed = column.close()?.close().clone();
+            let chunk = mem::take(&mut *lock(&chunk));
+            let closed = chunk.describe(closed)?;
+            group.append_column(&chunk.whole(), closed)?;
+        }
+        group.close()?;
+        Ok(())
+    }
+
+    /// Writes the last row group and the footer; gives the size of the file in bytes.
+    pub(super) fn finish(&mut self) -> Result<u64> {
+        self.end_row_group()?;
+        self.file.finish()?;
+        Ok(self.file.bytes_written() as u64)
+    }
+
+    pub(super) fn sink(&mut self) -> &mut W {
+        self.file.inner_mut()
+    }
+}
+
+/// The chunks of the open row group, in the order of its columns.
+#[derive(Debug, Default)]
+struct Chunks(Mutex<Vec<Arc<Mutex<Chunk>>>>);
+
+impl PageStoreFactory for Chunks {
+    fn create(&self, _: &PageStoreArgs<'_>) -> Result<Box<dyn PageStore>> {
+        let chunk = Arc::new(Mutex::new(Chunk::default()));
+        lock(&self.0).push(Arc::clone(&chunk));
+        Ok(Box::new(Pages { chunk, header: None }))
+    }
+}
+
+/// One column's pages, with their headers, as they will stand in the file.
+#[derive(Debug, Default)]
+struct Chunk {
+    /// Comes last and stands first; empty without one.
+    dictionary: Vec<u8>,
+    pages: Vec<u8>,
+    /// Size of each of `pages`.
+    sizes: Vec<i32>,
+    /// Of all pages and their headers, before they were compressed.
+    uncompressed: usize,
+}
+
+impl Chunk {
+    fn add(&mut self, header: &[u8], page: &[u8]) -> Result<()> {
+        COMPRESSED.with_borrow_mut(|(compressor, compressed)| {
+            compressed.clear();
+            compressed.reserve(zstd::zstd_safe::compress_bound(page.len()));
+            let compressor = match compressor {
+                Some(compressor) => compressor,
+                none => none.insert(Compressor::new(LEVEL)?),
+            };
+            compressor.compress_to_buffer(page, compressed)?;
+            let header = Header::of(header, compressed.len())?;
+            let size = header.bytes.len() + compressed.len();
+            self.uncompressed += header.bytes.len() + page.len();
+            let place = if header.dictionary {
+                &mut self.dictionary
+            } else {
+                self.sizes.push(i32::try_from(size).map_err(|_| broken("a page is too large"))?);
+                &mut self.pages
+            };
+            place.extend_from_slice(&header.bytes);
+            place.extend_from_slice(compressed);
+            Ok(())
+        })
+    }
+
+    /// What the library says of the column, with sizes and places as they are after compression.
+    fn describe(&self, mut closed: ColumnCloseResult) -> Result<ColumnCloseResult> {
+        let size = self.dictionary.len() + self.pages.len();
+        let level = ZstdLevel::try_new(LEVEL)?;
+        closed.bytes_written = size as u64;
+        closed.metadata = closed
+            .metadata
+            .into_builder()
+            .set_compression(Compression::ZSTD(level))
+            .set_total_compressed_size(size as i64)
+            .set_total_uncompressed_size(self.uncompressed as i64)
+            .set_dictionary_page_offset((!self.dictionary.is_empty()).then_some(0))
+            .set_data_page_offset(self.dictionary.len() as i64)
+            .build()?;
+        let mut offset = self.dictionary.len() as i64;
+        for (page, size) in closed.offset_index.iter_mut().flat_map(|i| &mut i.page_locations).zip(&self.sizes) {
+            page.offset = offset;
+            page.compressed_page_size = *size;
+            offset += i64::from(*size);
+        }
+        Ok(closed)
+    }
+
+    fn whole(self) -> Whole {
+        Whole { dictionary: self.dictionary.into(), pages: self.pages.into() }
+    }
+}
+
+thread_local! {
+    /// Made once a thread: what it asks of the processor leaves a virtual machine each time.
+    static COMPRESSED: RefCell<(Option<Compressor<'static>>, Vec<u8>)> = const { RefCell::new((None, Vec::new())) };
+}
+
+/// Where the library puts the finished pages of one column: each as its header, then its values.
+struct Pages {
+    chunk: Arc<Mutex<Chunk>>,
+    header: Option<Bytes>,
+}
+
+impl PageStore for Pages {
+    fn put(&mut self, value: Bytes) -> Result<PageKey> {
+        match self.header.take() {
+            None => self.header = Some(value),
+            Some(header) => lock(&self.chunk).add(&header, &value)?,
+        }
+        Ok(PageKey::new(0))
+    }
+
+    /// Never asked for: the chunk is put into the file as a whole.
+    fn take(&mut self, _: PageKey) -> Result<Bytes> {
+        Err(broken("pages are not kept one by one"))
+    }
+
+    fn memory_size(&self) -> usize {
+        let chunk = lock(&self.chunk);
+        chunk.dictionary.capacity() + chunk.pages.capacity()
+    }
+}
+
+/// A page's header with the compressed size in it.
+///
+/// A header is a Thrift struct in its compact form, and begins with three
+/// numbers: the kind of page, its size, its size compressed. Each is a byte
+/// that says "the next field, an i32" and a zigzag varint.
+struct Header {
+    bytes: Vec<u8>,
+    dictionary: bool,
+}
+
+impl Header {
+    fn of(header: &[u8], compressed: usize) -> Result<Header> {
+        let mut rest = header;
+        let kind = field(&mut rest)?;
+        field(&mut rest)?;
+        let mut bytes = Vec::with_capacity(header.len() + 4);
+        bytes.extend_from_slice(&header[..header.len() - rest.len()]);
+        field(&mut rest)?;
+        bytes.push(NEXT_I32);
+        let mut size = (compressed as u64) << 1;
+        while size >= 0x80 {
+            bytes.push((size as u8) | 0x80);
+            size >>= 7;
+        }
+        bytes.push(size as u8);
+        bytes.extend_from_slice(rest);
+        Ok(Header { bytes, dictionary: kind == DICTIONARY_PAGE })
+    }
+}
+
+const NEXT_I32: u8 = 0x15;
+/// `PageType.DICTIONARY_PAGE` is 2, in zigzag 4.
+const DICTIONARY_PAGE: u64 = 4;
+
+fn field(header: &mut &[u8]) -> Result<u64> {
+    let malformed = || broken("a page's header does not begin with its three sizes");
+    let (NEXT_I32, mut rest) = header.split_first().map(|(b, rest)| (*b, rest)).ok_or_else(malformed)? else {
+        return Err(malformed());
+    };
+    let mut value = 0;
+    for shift in (0..35).step_by(7) {
+        let (byte, after) = rest.split_first().ok_or_else(malformed)?;
+        rest = after;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            *header = rest;
+            return Ok(value);
+        }
+    }
+    Err(malformed())
+}
+
+/// A finished chunk, to be read once from its start.
+struct Whole {
+    dictionary: Bytes,
+    pages: Bytes,
+}
+
+impl Length for Whole {
+    fn len(&self) -> u64 {
+        (self.dictionary.len() + self.pages.len()) as u64
+    }
+}
+
+impl ChunkReader for Whole {
+    type T = Box<dyn Read>;
+
+    fn get_read(&self, start: u64) -> Result<Box<dyn Read>> {
+        let mut all = self.dictionary.clone().chain(self.pages.clone());
+        all.advance((start as usize).min(all.remaining()));
+        Ok(Box::new(all.reader()))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
+        let mut bytes = vec![0; length];
+        self.get_read(start)?.read_exact(&mut bytes)?;
+        Ok(bytes.into())
+    }
+}
+
+fn broken(what: &str) -> ParquetError {
+    ParquetError::General(what.to_string())
+}
+
+/// Nothing panics while it holds one of these locks, and what they guard is whole at any time.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
