@@ -26,8 +26,8 @@ pub(super) struct Node {
 #[derive(Debug)]
 pub(super) struct Member {
     name: String,
-    /// Whether JSON writes the name as it is.
-    plain: bool,
+    /// `"name":`, when JSON writes the name as it is.
+    written: Option<String>,
     /// The member that came after it last.
     next: Cell<usize>,
     pub(super) node: Node,
@@ -36,7 +36,8 @@ pub(super) struct Member {
 impl Member {
     fn new(name: &str, next: usize) -> Member {
         let plain = name.chars().all(|c| c >= ' ' && c != '"' && c != '\\');
-        Member { name: name.to_string(), plain, next: Cell::new(next), node: Node::default() }
+        let written = plain.then(|| format!("\"{name}\":"));
+        Member { name: name.to_string(), written, next: Cell::new(next), node: Node::default() }
     }
 }
 
@@ -75,11 +76,11 @@ impl Node {
         self.members.iter().position(|member| member.name == name)
     }
 
-    /// The member that came after this one the last time, if its name can be looked for as it is:
-    /// the records of a list mostly have theirs in one order.
+    /// The member that came after this one the last time, and how its name is written: the records of a list
+    /// mostly have theirs in one order.
     pub(super) fn guess(&self, last: Option<usize>) -> Option<(usize, &str)> {
         let index = self.next(last)?.get();
-        self.members.get(index).filter(|member| member.plain).map(|member| (index, member.name.as_str()))
+        Some((index, self.members.get(index)?.written.as_deref()?))
     }
 
     /// Notes what came after it this time.

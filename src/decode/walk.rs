@@ -284,7 +284,7 @@ fn fill<'a>(
     let (mut first, mut last) = (true, None);
     loop {
         let guess = node.guess(last);
-        let Some((name, guessed)) = scanner.member_like(&mut first, guess.map(|(_, name)| name))? else { break };
+        let Some((name, guessed)) = scanner.member_like(&mut first, guess.map(|(_, written)| written))? else { break };
         let index = match guess {
             Some((index, _)) if guessed => Some(index),
             _ => node.find(name),

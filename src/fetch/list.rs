@@ -75,6 +75,10 @@ impl List {
             let token = token.filter(|_| !cut);
             let call = token.map(|token| self.call.page(&paging.send, &self.before(token)));
             self.coming = call.map(|call| self.ask(call));
+            if self.coming.is_some() {
+                // What was spawned waits for this thread, which would decode first and ask afterwards.
+                tokio::task::yield_now().await;
+            }
         }
         Ok(Some(Page { text: answer, cut }))
     }

@@ -97,12 +97,20 @@ impl<W: Write + Send> Encoder<W> {
         }
         self.rows = 0;
         let chunks = mem::take(&mut *lock(&self.chunks.0));
-        let mut group = self.file.next_row_group()?;
+        let mut closed = Vec::with_capacity(chunks.len());
         for (column, chunk) in mem::take(&mut self.columns).into_iter().zip(chunks) {
-            let closed = column.close()?.close().clone();
-            let chunk = mem::take(&mut *lock(&chunk));
-            let closed = chunk.describe(closed)?;
-            group.append_column(&chunk.whole(), closed)?;
+            let close = column.close()?.close().clone();
+            closed.push((mem::take(&mut *lock(&chunk)), close));
+        }
+        // Where all columns have one page, an index of pages says what the footer says already.
+        let indexed = closed.iter().any(|(chunk, _)| chunk.sizes.len() > 1);
+        let mut group = self.file.next_row_group()?;
+        for (chunk, close) in closed {
+            let mut close = chunk.describe(close)?;
+            if !indexed {
+                (close.column_index, close.offset_index) = (None, None);
+            }
+            group.append_column(&chunk.whole(), close)?;
         }
         group.close()?;
         Ok(())

@@ -16,22 +16,42 @@ use crate::error::{Error, Result};
 
 /// The hash of each row over some of its columns.
 pub(crate) fn hashes(batch: &RecordBatch, columns: &[usize]) -> Result<Vec<u128>> {
-    let mut there = Vec::with_capacity(columns.len());
-    for (place, column) in (0_u16..).zip(columns) {
-        let array = batch.column(*column);
-        // A null adds nothing to its row's bytes, so a column of nulls need not be looked at.
-        if array.null_count() < array.len() {
-            there.push((place, Values::new(array)?));
-        }
-    }
+    let there = there(batch, 0, columns)?;
     let mut hashes = Vec::with_capacity(batch.num_rows());
     let mut bytes = Vec::with_capacity(256);
     for row in 0..batch.num_rows() {
         bytes.clear();
-        there.iter().for_each(|(place, values)| values.write(row, *place, &mut bytes));
+        write(&there, row, &mut bytes);
         hashes.push(XxHash3_128::oneshot(&bytes));
     }
     Ok(hashes)
+}
+
+/// The hash of each row over its key, and over its key and some more columns.
+pub(crate) fn hashes_with(batch: &RecordBatch, key: &[usize], more: &[usize]) -> Result<Vec<(u128, u128)>> {
+    let (key, more) = (there(batch, 0, key)?, there(batch, key.len() as u16, more)?);
+    let mut hashes = Vec::with_capacity(batch.num_rows());
+    let mut bytes = Vec::with_capacity(256);
+    for row in 0..batch.num_rows() {
+        bytes.clear();
+        write(&key, row, &mut bytes);
+        let of_key = XxHash3_128::oneshot(&bytes);
+        write(&more, row, &mut bytes);
+        hashes.push((of_key, XxHash3_128::oneshot(&bytes)));
+    }
+    Ok(hashes)
+}
+
+/// Columns with their places, counted from `first`. A null adds nothing to its row's bytes, so a column of
+/// nulls need not be looked at.
+fn there<'a>(batch: &'a RecordBatch, first: u16, columns: &[usize]) -> Result<Vec<(u16, Values<'a>)>> {
+    let all = (first..).zip(columns).map(|(place, column)| (place, batch.column(*column)));
+    let filled = all.filter(|(_, array)| array.null_count() < array.len());
+    filled.map(|(place, array)| Ok((place, Values::new(array)?))).collect()
+}
+
+fn write(columns: &[(u16, Values<'_>)], row: usize, into: &mut Vec<u8>) {
+    columns.iter().for_each(|(place, values)| values.write(row, *place, into));
 }
 
 /// The hash of a row of texts, equal to that of string columns with these values.

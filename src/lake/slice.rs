@@ -18,7 +18,7 @@ use object_store::path::Path;
 
 use super::fate::{Fate, Parents, fate};
 use super::key_set::KeySet;
-use super::keys::{KeyMap, hashes};
+use super::keys::{KeyMap, hashes, hashes_with};
 use super::read::{conform, merged_schema};
 use super::versions::Version;
 use super::writer::Writer;
@@ -114,10 +114,9 @@ impl Slice {
     /// Adds new rows; those that came before are left out.
     pub(crate) async fn add(&mut self, batch: RecordBatch) -> Result<()> {
         let batch = conform(&batch, &self.schema)?;
-        let keys = hashes(&batch, &self.key_columns()?)?;
-        let fresh = match self.table.policy {
-            Policy::Replace => self.fresh_by_content(&batch, &keys)?,
-            _ => keys.iter().map(|k| self.arrived.insert(*k)).collect::<Vec<_>>(),
+        let fresh: Vec<bool> = match self.table.policy {
+            Policy::Replace => self.fresh_by_content(&batch)?,
+            _ => hashes(&batch, &self.key_columns()?)?.into_iter().map(|key| self.arrived.insert(key)).collect(),
         };
         let repeated = fresh.iter().filter(|f| !**f).count() as u64;
         self.written.repeated += repeated;
@@ -132,11 +131,12 @@ impl Slice {
 
     /// Two rows of one key with different values are both money: only a row
     /// that is the same in every column is a repetition.
-    fn fresh_by_content(&mut self, batch: &RecordBatch, keys: &[u128]) -> Result<Vec<bool>> {
-        let contents = hashes(batch, &self.content_columns())?;
-        let mut fresh = Vec::with_capacity(keys.len());
-        for (key, content) in keys.iter().zip(contents) {
-            let new_key = self.arrived.insert(*key);
+    fn fresh_by_content(&mut self, batch: &RecordBatch) -> Result<Vec<bool>> {
+        let key = self.key_columns()?;
+        let more: Vec<usize> = self.content_columns().into_iter().filter(|column| !key.contains(column)).collect();
+        let mut fresh = Vec::with_capacity(batch.num_rows());
+        for (key, content) in hashes_with(batch, &key, &more)? {
+            let new_key = self.arrived.insert(key);
             let new_content = self.contents.insert(content);
             self.written.conflicts += u64::from(new_content && !new_key);
             fresh.push(new_content);
