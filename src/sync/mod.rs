@@ -41,9 +41,9 @@ pub(crate) use units::Source;
 /// Windows of one table that are read at the same time.
 const WINDOWS: usize = 8;
 /// Memory for the pages and rows of all windows that are read at the same time, in MiB.
-const ROOM: u32 = 64;
+const ROOM: u32 = 56;
 /// What a window's rows take of it: see [`sink`], which writes them on when they are more.
-const ROWS: u64 = 10;
+const ROWS: u64 = 6;
 /// What the first window of a table takes of it: nobody knows yet how large its pages are.
 const UNKNOWN: u32 = 16;
 /// Tables that are synced at the same time; bounds memory, the rate budget bounds requests.

@@ -20,7 +20,7 @@ const BATCH: usize = 4_096;
 /// Slices of one window that are being finished at the same time.
 const COMMITS: usize = 8;
 /// Rows that the slices of one window may hold before they are written on, in bytes.
-const HELD: usize = 8 << 20;
+const HELD: usize = 4 << 20;
 
 pub(super) struct Sink {
     decoder: Decoder,
