@@ -324,3 +324,86 @@ fn broken(what: &str) -> ParquetError {
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow_array::{Array, ArrayRef, Int64Array, StringArray, new_null_array};
+    use arrow_schema::{DataType, Field, Schema};
+    use parquet::arrow::ArrowWriter;
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+    use parquet::arrow::arrow_writer::ArrowWriterOptions;
+
+    fn rows(from: i64, to: i64) -> RecordBatch {
+        let few = (from..to).map(|i| (i % 5 > 0).then(|| format!("value {}", i % 7)));
+        let all = (from..to).map(|i| format!("{:x}", i.wrapping_mul(0x5851_f42d_4c95_7f2d)));
+        let columns: [(&str, ArrayRef); 4] = [
+            ("few", Arc::new(StringArray::from_iter(few))),
+            ("all", Arc::new(StringArray::from_iter_values(all))),
+            ("number", Arc::new(Int64Array::from_iter_values((from..to).map(|i| i * i)))),
+            ("none", new_null_array(&DataType::Utf8, (to - from) as usize)),
+        ];
+        let fields = columns.iter().map(|(name, array)| Field::new(*name, array.data_type().clone(), true));
+        let schema = Schema::new(fields.collect::<Vec<_>>());
+        RecordBatch::try_new(Arc::new(schema), columns.map(|(_, array)| array).to_vec()).unwrap()
+    }
+
+    fn properties(compression: Option<Compression>) -> WriterProperties {
+        let properties = WriterProperties::builder().set_column_dictionary_enabled("number".into(), false);
+        match compression {
+            Some(compression) => properties.set_compression(compression).build(),
+            None => properties.build(),
+        }
+    }
+
+    fn ours(groups: &[RecordBatch]) -> Vec<u8> {
+        let mut encoder = Encoder::new(Vec::new(), &groups[0].schema(), properties(None)).unwrap();
+        for group in groups {
+            encoder.write(group).unwrap();
+            encoder.end_row_group().unwrap();
+        }
+        let size = encoder.finish().unwrap();
+        let bytes = mem::take(encoder.sink());
+        assert_eq!(bytes.len() as u64, size);
+        bytes
+    }
+
+    #[test]
+    fn a_file_is_what_the_library_writes() {
+        let groups = [rows(0, 100_000), rows(100_000, 130_000)];
+        let compression = Compression::ZSTD(ZstdLevel::try_new(LEVEL).unwrap());
+        let options =
+            ArrowWriterOptions::new().with_properties(properties(Some(compression))).with_skip_arrow_metadata(true);
+        let mut theirs = ArrowWriter::try_new_with_options(Vec::new(), groups[0].schema(), options).unwrap();
+        for group in &groups {
+            theirs.write(group).unwrap();
+            theirs.flush().unwrap();
+        }
+        assert_eq!(ours(&groups), theirs.into_inner().unwrap());
+    }
+
+    #[test]
+    fn columns_of_one_page_have_no_index_of_pages() {
+        let batch = rows(0, 1_000);
+        let file = Bytes::from(ours(std::slice::from_ref(&batch)));
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+        let columns = reader.metadata().row_group(0).columns();
+        assert!(columns.iter().all(|c| c.offset_index_offset().is_none() && c.column_index_offset().is_none()));
+        assert_eq!(columns[2].statistics().and_then(|s| s.null_count_opt()), Some(0));
+        let read: Vec<RecordBatch> = reader.build().unwrap().map(std::result::Result::unwrap).collect();
+        assert_eq!(read, [batch]);
+    }
+
+    #[test]
+    fn a_header_keeps_all_but_the_compressed_size() {
+        // A dictionary page of 300 bytes; what follows is not looked at.
+        let header = [0x15, 4, 0x15, 0xd8, 4, 0x15, 0xd8, 4, 0x2c, 0x15, 2];
+        let with_size = Header::of(&header, 64).unwrap();
+        assert_eq!(with_size.bytes, [0x15, 4, 0x15, 0xd8, 4, 0x15, 0x80, 1, 0x2c, 0x15, 2]);
+        assert!(with_size.dictionary);
+        for broken in [&header[..4], &header[..7], &[], &[0x15, 4, 0x25, 1, 0x15, 1], &[0x15; 3]] {
+            assert!(Header::of(broken, 1).is_err(), "{broken:?}");
+        }
+        assert!(Header::of(&[0x15, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1], 1).is_err());
+    }
+}
