@@ -50,22 +50,34 @@ def clean_environment(**more: str) -> dict[str, str]:
 
 
 def run(command: list, folder: pathlib.Path, env: dict[str, str] | None = None) -> Cost:
-    """Runs a command to its end. What it prints goes to files in `folder`; a failure ends the benchmark."""
+    """Runs a command to its end. What it prints goes to files in `folder`; a failure ends the benchmark.
+
+    A process of its own starts it and does nothing else: until a program is loaded, the memory of the
+    process that starts it counts as its own, and this one may have read whole tables.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     out, err = folder / "stdout", folder / "stderr"
-    with out.open("w") as stdout, err.open("w") as stderr:
+    starter = [sys.executable, "-E", "-S", __file__, out, err, *command]
+    told = subprocess.run(
+        [str(part) for part in starter], env=env or clean_environment(), cwd=folder,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True,
+    )
+    code, user, system, wall, peak_kb = json.loads(told.stdout)
+    if code != 0:
+        shown = " ".join(map(str, command))
+        sys.exit(f"{shown}\nended with {code}:\n{err.read_text()[-4000:]}")
+    return Cost(code, user, system, wall, peak_kb / 1024, out.read_text())
+
+
+def start(out: str, err: str, *command: str) -> None:
+    """Starts the command, waits for it, and prints what it cost."""
+    with open(out, "w") as stdout, open(err, "w") as stderr:
         started = time.monotonic()
-        process = subprocess.Popen(
-            [str(part) for part in command], env=env or clean_environment(),
-            stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, cwd=folder,
-        )
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.monotonic() - started
     process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        shown = " ".join(map(str, command))
-        sys.exit(f"{shown}\nended with {process.returncode}:\n{err.read_text()[-4000:]}")
-    return Cost(process.returncode, usage.ru_utime, usage.ru_stime, wall, usage.ru_maxrss / 1024, out.read_text())
+    print(json.dumps([process.returncode, usage.ru_utime, usage.ru_stime, wall, usage.ru_maxrss]))
 
 
 @dataclass
@@ -136,3 +148,7 @@ def table(heads: list[str], rows: list[list[str]]) -> str:
     line = lambda cells: "| " + " | ".join(cell.rjust(width[at]) if at else cell.ljust(width[at]) for at, cell in enumerate(cells)) + " |"  # noqa: E731
     rule = "|" + "|".join("-" * (w + 1) + ("-" if not at else ":") for at, w in enumerate(width)) + "|"
     return "\n".join([line(heads), rule, *map(line, rows)])
+
+
+if __name__ == "__main__":
+    start(*sys.argv[1:])
