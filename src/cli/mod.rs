@@ -125,7 +125,7 @@ pub(crate) struct Sync {
     #[arg(long)]
     pub(crate) full_refresh: bool,
 
-    /// Most requests in flight for a key; fewer when the API asks for it [default: 32]
+    /// Most requests in flight for a key; fewer when the API asks for it [default: 64]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) concurrency: Option<u16>,
 
