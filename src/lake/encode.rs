@@ -1,7 +1,7 @@
 //! Batches of rows become the bytes of a Parquet file: the library encodes columns, pages are compressed here.
 //!
 //! The library makes a compressor and a decompressor for each column of each row
-//! group, which is a sixth of all work where a day has a thousand rows in thirty
+//! group, which was a fifth of all work where a day has a thousand rows in thirty
 //! columns. So it is told to compress nothing, and each page is compressed on its
 //! way into its column's chunk, by one compressor for each thread. The files are
 //! the same as if the library had compressed (docs/decisions/0015). Pages of an
@@ -10,7 +10,7 @@
 use std::cell::RefCell;
 use std::io::{Read, Write};
 use std::mem;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
@@ -27,7 +27,7 @@ use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::writer::SerializedFileWriter;
 use zstd::bulk::Compressor;
 
-/// What all writers of this field use: three quarters of the size of higher levels' gain for a third of the time.
+/// Of zstd.
 const LEVEL: i32 = 1;
 /// Row groups end at so many rows, or
 const ROWS: usize = 1 << 20;
@@ -39,7 +39,7 @@ pub(super) struct Encoder<W: Write + Send> {
     file: SerializedFileWriter<W>,
     factory: ArrowRowGroupWriterFactory,
     schema: SchemaRef,
-    chunks: Arc<Chunks>,
+    chunks: Chunks,
     /// The open row group: one writer for each column, none when there is no row group open.
     columns: Vec<ArrowColumnWriter>,
     rows: usize,
@@ -50,9 +50,9 @@ impl<W: Write + Send> Encoder<W> {
     pub(super) fn new(into: W, schema: &SchemaRef, properties: WriterProperties) -> Result<Encoder<W>> {
         let parquet = ArrowSchemaConverter::new().convert(schema)?;
         let file = SerializedFileWriter::new(into, parquet.root_schema_ptr(), Arc::new(properties))?;
-        let chunks = Arc::new(Chunks::default());
+        let chunks = Chunks::default();
         let factory = ArrowRowGroupWriterFactory::new(&file, Arc::clone(schema))
-            .with_page_store_factory(Arc::clone(&chunks) as Arc<dyn PageStoreFactory>);
+            .with_page_store_factory(Arc::new(chunks.clone()));
         Ok(Encoder { file, factory, schema: Arc::clone(schema), chunks, columns: Vec::new(), rows: 0 })
     }
 
@@ -96,16 +96,13 @@ impl<W: Write + Send> Encoder<W> {
             return Ok(());
         }
         self.rows = 0;
-        let chunks = mem::take(&mut *lock(&self.chunks.0));
-        let mut closed = Vec::with_capacity(chunks.len());
-        for (column, chunk) in mem::take(&mut self.columns).into_iter().zip(chunks) {
-            let close = column.close()?.close().clone();
-            closed.push((mem::take(&mut *lock(&chunk)), close));
-        }
+        let columns = mem::take(&mut self.columns).into_iter();
+        let closed: Vec<_> = columns.map(|column| Ok(column.close()?.close().clone())).collect::<Result<_>>()?;
+        let chunks = mem::take(&mut *self.chunks.lock());
         // Where all columns have one page, an index of pages says what the footer says already.
-        let indexed = closed.iter().any(|(chunk, _)| chunk.sizes.len() > 1);
+        let indexed = chunks.iter().any(|chunk| chunk.sizes.len() > 1);
         let mut group = self.file.next_row_group()?;
-        for (chunk, close) in closed {
+        for (chunk, close) in chunks.into_iter().zip(closed) {
             let mut close = chunk.describe(close)?;
             if !indexed {
                 (close.column_index, close.offset_index) = (None, None);
@@ -129,14 +126,21 @@ impl<W: Write + Send> Encoder<W> {
 }
 
 /// The chunks of the open row group, in the order of its columns.
-#[derive(Debug, Default)]
-struct Chunks(Mutex<Vec<Arc<Mutex<Chunk>>>>);
+#[derive(Clone, Debug, Default)]
+struct Chunks(Arc<Mutex<Vec<Chunk>>>);
+
+impl Chunks {
+    /// Nothing panics while it holds the lock, and what it guards is whole at any time.
+    fn lock(&self) -> MutexGuard<'_, Vec<Chunk>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl PageStoreFactory for Chunks {
     fn create(&self, _: &PageStoreArgs<'_>) -> Result<Box<dyn PageStore>> {
-        let chunk = Arc::new(Mutex::new(Chunk::default()));
-        lock(&self.0).push(Arc::clone(&chunk));
-        Ok(Box::new(Pages { chunk, header: None }))
+        let mut chunks = self.lock();
+        chunks.push(Chunk::default());
+        Ok(Box::new(Pages { chunks: self.clone(), column: chunks.len() - 1, header: None }))
     }
 }
 
@@ -212,16 +216,20 @@ thread_local! {
 
 /// Where the library puts the finished pages of one column: each as its header, then its values.
 struct Pages {
-    chunk: Arc<Mutex<Chunk>>,
+    chunks: Chunks,
+    column: usize,
     header: Option<Bytes>,
 }
 
 impl PageStore for Pages {
     fn put(&mut self, value: Bytes) -> Result<PageKey> {
-        match self.header.take() {
-            None => self.header = Some(value),
-            Some(header) => lock(&self.chunk).add(&header, &value)?,
-        }
+        let Some(header) = self.header.take() else {
+            self.header = Some(value);
+            return Ok(PageKey::new(0));
+        };
+        let mut chunks = self.chunks.lock();
+        let chunk = chunks.get_mut(self.column).ok_or_else(|| broken("a page came after its row group ended"))?;
+        chunk.add(&header, &value)?;
         Ok(PageKey::new(0))
     }
 
@@ -231,8 +239,7 @@ impl PageStore for Pages {
     }
 
     fn memory_size(&self) -> usize {
-        let chunk = lock(&self.chunk);
-        chunk.dictionary.capacity() + chunk.pages.capacity()
+        self.chunks.lock().get(self.column).map_or(0, |chunk| chunk.dictionary.capacity() + chunk.pages.capacity())
     }
 }
 
@@ -318,11 +325,6 @@ impl ChunkReader for Whole {
 
 fn broken(what: &str) -> ParquetError {
     ParquetError::General(what.to_string())
-}
-
-/// Nothing panics while it holds one of these locks, and what they guard is whole at any time.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -169,7 +169,7 @@ impl Slice {
     pub(crate) async fn ease(&mut self) -> Result<()> {
         self.encode().await?;
         match &mut self.writer {
-            Some(writer) => writer.flush().await.map_err(|e| e.at(self.written.path.clone())),
+            Some(writer) => writer.flush().await,
             None => Ok(()),
         }
     }
@@ -180,11 +180,14 @@ impl Slice {
         let batches = std::mem::take(&mut self.pending);
         let writer = match &mut self.writer {
             Some(writer) => writer,
-            none => none.insert(Writer::new(&self.lake, &self.table, self.lake.aside(&self.path), &self.schema)?),
+            none => {
+                let aside = self.lake.aside(&self.path);
+                none.insert(Writer::new(&self.lake, &self.table, aside, &self.written.path, &self.schema)?)
+            }
         };
         for batch in batches {
             self.written.rows += batch.num_rows() as u64;
-            writer.write(&batch).await.map_err(|e| e.at(self.written.path.clone()))?;
+            writer.write(&batch).await?;
         }
         Ok(())
     }
@@ -214,15 +217,8 @@ impl Slice {
             }
         }
         self.encode().await?;
-        let Some(mut writer) = self.writer.take() else { return Ok(0) };
-        let finished = writer.finish().await;
-        let (bytes, sha256) = match finished {
-            Ok(finished) => finished,
-            Err(e) => {
-                self.writer = Some(writer);
-                return Err(e.at(self.written.path.clone()));
-            }
-        };
+        let Some(writer) = &mut self.writer else { return Ok(0) };
+        let (bytes, sha256) = writer.finish().await?;
         self.written.sha256 = sha256;
         self.lake.appear(&self.lake.aside(&self.path), &self.path).await?;
         Ok(bytes)

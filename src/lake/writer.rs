@@ -21,24 +21,22 @@ const OPEN: usize = 12 << 20;
 pub(super) struct Writer {
     encoder: Encoder<Parts>,
     upload: Upload,
-    /// The destination as messages name it.
+    /// The object and its destination, as messages name them.
+    place: String,
     shown: String,
 }
 
 impl Writer {
-    /// Writes to `aside`, where readers do not look.
-    pub(super) fn new(lake: &Lake, table: &Table, aside: Path, schema: &SchemaRef) -> Result<Writer> {
-        let encoder = Encoder::new(Parts::default(), schema, properties(table)).map_err(|e| unwritten(&e))?;
+    /// Writes to `aside`, where readers do not look; `place` is what messages call the object.
+    pub(super) fn new(lake: &Lake, table: &Table, aside: Path, place: &str, schema: &SchemaRef) -> Result<Writer> {
+        let encoder = Encoder::new(Parts::default(), schema, properties(table)).map_err(|e| unwritten(&e, place))?;
         let upload = Upload::new(&lake.uploads, &lake.tasks, aside);
-        Ok(Writer { encoder, upload, shown: lake.shown.clone() })
+        Ok(Writer { encoder, upload, place: place.to_string(), shown: lake.shown.clone() })
     }
 
     pub(super) async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        self.encoder.write(batch).map_err(|e| unwritten(&e))?;
-        if self.encoder.held() > OPEN {
-            self.encoder.end_row_group().map_err(|e| unwritten(&e))?;
-        }
-        self.send().await
+        self.encoder.write(batch).map_err(|e| unwritten(&e, &self.place))?;
+        if self.held() > OPEN { self.flush().await } else { self.send().await }
     }
 
     /// Bytes in the buffers of the open row group.
@@ -48,19 +46,20 @@ impl Writer {
 
     /// What came so far becomes a row group.
     pub(super) async fn flush(&mut self) -> Result<()> {
-        self.encoder.end_row_group().map_err(|e| unwritten(&e))?;
+        self.encoder.end_row_group().map_err(|e| unwritten(&e, &self.place))?;
         self.send().await
     }
 
     async fn send(&mut self) -> Result<()> {
-        self.upload.send(self.encoder.sink()).await.map_err(|e| storage(&e, &self.shown))
+        let sent = self.upload.send(self.encoder.sink()).await;
+        sent.map_err(|e| storage(&e, &self.shown).at(self.place.clone()))
     }
 
     /// Completes the object; gives its size in bytes and its checksum in hex.
     pub(super) async fn finish(&mut self) -> Result<(u64, String)> {
-        let bytes = self.encoder.finish().map_err(|e| unwritten(&e))?;
-        let parts = std::mem::take(self.encoder.sink());
-        let sha256 = self.upload.finish(parts).await.map_err(|e| storage(&e, &self.shown))?;
+        let bytes = self.encoder.finish().map_err(|e| unwritten(&e, &self.place))?;
+        let finished = self.upload.finish(std::mem::take(self.encoder.sink())).await;
+        let sha256 = finished.map_err(|e| storage(&e, &self.shown).at(self.place.clone()))?;
         Ok((bytes, sha256))
     }
 
@@ -70,8 +69,8 @@ impl Writer {
     }
 }
 
-fn unwritten(e: &ParquetError) -> Error {
-    Error::storage(e.to_string())
+fn unwritten(e: &ParquetError, place: &str) -> Error {
+    Error::storage(e.to_string()).at(place)
 }
 
 /// How every object is written, besides compression: statistics, dictionaries where they pay, and who wrote it.
