@@ -25,9 +25,18 @@ pub(super) enum Fit {
 
 pub(super) struct Column {
     builder: Builder,
-    /// The last so many rows are null, which the builder does not know yet: many columns have hardly
-    /// any value, and a row then costs them an addition.
-    nulls: usize,
+    /// Rows that the builder knows of. Those after it up to the next value are filled in when that comes:
+    /// many columns have hardly any value, and a row then costs them nothing.
+    known: usize,
+    rest: Rest,
+}
+
+/// What a row has in a column for which it brings no value.
+#[derive(Clone, Copy)]
+pub(super) enum Rest {
+    Null,
+    Micros(i64),
+    Flag(bool),
 }
 
 enum Builder {
@@ -42,7 +51,7 @@ enum Builder {
 }
 
 impl Column {
-    pub(super) fn new(kind: Type) -> Column {
+    pub(super) fn new(kind: Type, rest: Rest) -> Column {
         let builder = match kind {
             Type::String => Builder::Text(StringBuilder::new()),
             Type::Json => Builder::Json(StringBuilder::new()),
@@ -53,85 +62,70 @@ impl Column {
             Type::Date => Builder::Date(Date32Builder::new()),
             Type::Timestamp => Builder::Timestamp(TimestampMicrosecondBuilder::new().with_data_type(kind.arrow())),
         };
-        Column { builder, nulls: 0 }
+        Column { builder, known: 0, rest }
     }
 
-    /// Appends a JSON value, or null where it does not fit.
-    pub(super) fn push(&mut self, value: &str, scratch: &mut String) -> Result<Fit, Malformed> {
-        if Kind::of(value) == Kind::Null {
-            self.push_null();
-            return Ok(Fit::Whole);
-        }
-        let fits = match self.ready() {
-            Builder::Text(builder) => return Ok(push_text(builder, value)),
-            Builder::Json(builder) => {
+    /// The JSON value of row number `row`; nothing is appended where it does not fit.
+    pub(super) fn push(&mut self, row: usize, value: &str, scratch: &mut String) -> Result<Fit, Malformed> {
+        self.fill(row);
+        let mut fit = Fit::Whole;
+        let fits = match &mut self.builder {
+            Builder::Text(builder) => push_text(builder, value),
+            Builder::Json(builder) if Kind::of(value) != Kind::Null => {
                 scratch.clear();
                 keep::value_of(value, scratch)?;
                 builder.append_value(&*scratch);
                 true
             }
-            Builder::Int(builder) => option(value::int(value), |v| builder.append_option(v)),
-            Builder::Float(builder) => option(value::float(value), |v| builder.append_option(v)),
-            Builder::Bool(builder) => option(value::boolean(value), |v| builder.append_option(v)),
-            Builder::Date(builder) => option(value::date(value), |v| builder.append_option(v)),
-            Builder::Timestamp(builder) => option(value::timestamp(value), |v| builder.append_option(v)),
-            Builder::Decimal(builder) => {
-                let decimal = value::decimal(value);
-                builder.append_option(decimal.map(|d| d.units));
-                match decimal {
-                    Some(decimal) if !decimal.exact => return Ok(Fit::Rounded),
-                    other => other.is_some(),
-                }
-            }
+            Builder::Json(_) => false,
+            Builder::Int(builder) => option(value::int(value), |v| builder.append_value(v)),
+            Builder::Float(builder) => option(value::float(value), |v| builder.append_value(v)),
+            Builder::Bool(builder) => option(value::boolean(value), |v| builder.append_value(v)),
+            Builder::Date(builder) => option(value::date(value), |v| builder.append_value(v)),
+            Builder::Timestamp(builder) => option(value::timestamp(value), |v| builder.append_value(v)),
+            Builder::Decimal(builder) => option(value::decimal(value), |decimal| {
+                builder.append_value(decimal.units);
+                fit = if decimal.exact { Fit::Whole } else { Fit::Rounded };
+            }),
         };
-        Ok(if fits { Fit::Whole } else { Fit::Not })
+        self.known += usize::from(fits);
+        Ok(if fits || Kind::of(value) == Kind::Null { fit } else { Fit::Not })
     }
 
-    pub(super) fn push_null(&mut self) {
-        self.nulls += 1;
-    }
-
-    /// Appends text as it is (a bound value, the assembled `_extra`).
-    pub(super) fn push_text(&mut self, text: &str) {
-        match self.ready() {
-            Builder::Text(builder) | Builder::Json(builder) => builder.append_value(text),
-            _ => self.push_null(),
+    /// Text as it is (a bound value, the assembled `_extra`).
+    pub(super) fn push_text(&mut self, row: usize, text: &str) {
+        self.fill(row);
+        if let Builder::Text(builder) | Builder::Json(builder) = &mut self.builder {
+            builder.append_value(text);
+            self.known += 1;
         }
     }
 
-    pub(super) fn push_micros(&mut self, micros: i64) {
-        match self.ready() {
-            Builder::Timestamp(builder) => builder.append_value(micros),
-            _ => self.push_null(),
+    /// Lets the builder know of so many rows.
+    fn fill(&mut self, rows: usize) {
+        let lacking = rows.saturating_sub(self.known);
+        if lacking == 0 {
+            return;
+        }
+        self.known = rows;
+        match (&mut self.builder, self.rest) {
+            (Builder::Timestamp(b), Rest::Micros(micros)) => b.append_value_n(micros, lacking),
+            (Builder::Bool(b), Rest::Flag(flag)) => b.append_n(lacking, flag),
+            (Builder::Text(b) | Builder::Json(b), _) => b.append_nulls(lacking),
+            (Builder::Int(b), _) => b.append_nulls(lacking),
+            (Builder::Float(b), _) => b.append_nulls(lacking),
+            (Builder::Bool(b), _) => b.append_nulls(lacking),
+            (Builder::Decimal(b), _) => b.append_nulls(lacking),
+            (Builder::Date(b), _) => b.append_nulls(lacking),
+            (Builder::Timestamp(b), _) => b.append_nulls(lacking),
         }
     }
 
-    pub(super) fn push_bool(&mut self, flag: bool) {
-        match self.ready() {
-            Builder::Bool(builder) => builder.append_value(flag),
-            _ => self.push_null(),
-        }
-    }
-
-    /// The builder, with all rows so far.
-    fn ready(&mut self) -> &mut Builder {
-        let nulls = std::mem::take(&mut self.nulls);
-        if nulls > 0 {
-            match &mut self.builder {
-                Builder::Text(b) | Builder::Json(b) => b.append_nulls(nulls),
-                Builder::Int(b) => b.append_nulls(nulls),
-                Builder::Float(b) => b.append_nulls(nulls),
-                Builder::Bool(b) => b.append_nulls(nulls),
-                Builder::Decimal(b) => b.append_nulls(nulls),
-                Builder::Date(b) => b.append_nulls(nulls),
-                Builder::Timestamp(b) => b.append_nulls(nulls),
-            }
-        }
-        &mut self.builder
-    }
-
-    pub(super) fn finish(&mut self) -> ArrayRef {
-        match self.ready() {
+    /// The column of so many rows.
+    pub(super) fn finish(&mut self, rows: usize) -> ArrayRef {
+        self.fill(rows);
+        self.known = 0;
+        match &mut self.builder {
             Builder::Text(b) | Builder::Json(b) => Arc::new(b.finish()),
             Builder::Int(b) => Arc::new(b.finish()),
             Builder::Float(b) => Arc::new(b.finish()),
@@ -160,28 +154,16 @@ pub(super) fn fits(kind: Type, value: &str) -> bool {
     }
 }
 
-fn option<T>(value: Option<T>, append: impl FnOnce(Option<T>)) -> bool {
-    let fits = value.is_some();
-    append(value);
-    fits
+fn option<T>(value: Option<T>, append: impl FnOnce(T)) -> bool {
+    value.map(append).is_some()
 }
 
 /// A string's characters; a number or boolean as its JSON text, so that an id
 /// that arrives as a number is still the id.
-fn push_text(builder: &mut StringBuilder, value: &str) -> Fit {
+fn push_text(builder: &mut StringBuilder, value: &str) -> bool {
     match Kind::of(value) {
-        Kind::String => match unescape(inner(value)) {
-            Some(text) => builder.append_value(text),
-            None => {
-                builder.append_null();
-                return Fit::Not;
-            }
-        },
-        Kind::Number | Kind::Bool => builder.append_value(value),
-        _ => {
-            builder.append_null();
-            return Fit::Not;
-        }
+        Kind::String => option(unescape(inner(value)), |text| builder.append_value(text)),
+        Kind::Number | Kind::Bool => option(Some(value), |text| builder.append_value(text)),
+        _ => false,
     }
-    Fit::Whole
 }

@@ -27,7 +27,7 @@ use arrow_schema::SchemaRef;
 
 use crate::error::{Error, Result};
 use crate::schema::{From, Policy, Table};
-use column::{Column, Fit};
+use column::{Column, Fit, Rest};
 use extra::Spare;
 use json::{Kind, Malformed, Scanner};
 use shape::Node;
@@ -46,9 +46,10 @@ pub(crate) struct Decoder {
     schema: SchemaRef,
     levels: Vec<Node>,
     columns: Vec<Column>,
+    /// Columns that have a value in each row without a member of the record that is theirs alone.
+    own: Vec<usize>,
     /// The column for what no other covers.
     extra: Option<usize>,
-    synced_at: i64,
     rows: usize,
     /// About how many bytes they hold.
     weight: usize,
@@ -68,12 +69,20 @@ pub(crate) type Bound<'a> = dyn Fn(&str) -> Option<String> + Sync + 'a;
 impl Decoder {
     /// `synced_at` is the moment of the run, in microseconds since 1970 UTC.
     pub(crate) fn new(table: Arc<Table>, synced_at: i64) -> Decoder {
+        let rest = |from: &From| match from {
+            From::SyncedAt | From::VersionStart => Rest::Micros(synced_at),
+            From::Deleted => Rest::Flag(false),
+            From::Current => Rest::Flag(true),
+            _ => Rest::Null,
+        };
+        let is_own =
+            |index: &usize| matches!(table.columns[*index].from, From::Bound(_) | From::Position | From::NamedBy(_));
         Decoder {
             schema: table.arrow(),
             levels: shape::levels(&table),
-            columns: table.columns.iter().map(|c| Column::new(c.kind)).collect(),
+            columns: table.columns.iter().map(|c| Column::new(c.kind, rest(&c.from))).collect(),
+            own: (0..table.columns.len()).filter(is_own).collect(),
             extra: table.position(&From::Extra),
-            synced_at,
             rows: 0,
             weight: 0,
             misfits: BTreeMap::new(),
@@ -98,8 +107,9 @@ impl Decoder {
 
     /// The rows so far, as a batch.
     pub(crate) fn take(&mut self) -> Result<RecordBatch> {
-        (self.rows, self.weight) = (0, 0);
-        let arrays = self.columns.iter_mut().map(Column::finish).collect();
+        let rows = std::mem::take(&mut self.rows);
+        self.weight = 0;
+        let arrays = self.columns.iter_mut().map(|column| column.finish(rows)).collect();
         RecordBatch::try_new(self.schema.clone(), arrays)
             .map_err(|e| Error::contract(format!("rows of unequal length: {e}")))
     }
@@ -173,67 +183,52 @@ impl Decoder {
 
     /// Appends one row.
     fn push(&mut self, row: &mut Row<'_>, work: &Work) -> Result<()> {
-        let table = Arc::clone(&self.table);
         self.identified(row)?;
+        self.weight += row.weight();
         let mut unfit: Vec<(usize, &str)> = Vec::new();
-        for (index, column) in table.columns.iter().enumerate() {
-            let value = match &column.from {
-                From::Record(_) => row.values[index],
-                From::NamedBy(by) => take_named(row, *by),
-                From::Bound(_) => {
-                    match &work.bound[index] {
-                        Some(text) => self.columns[index].push_text(text),
-                        None => self.columns[index].push_null(),
-                    }
-                    continue;
+        for &index in &row.noted {
+            let Some(value) = row.values[index] else { continue };
+            self.put(index, value, work, &mut unfit)?;
+        }
+        for place in 0..self.own.len() {
+            let index = self.own[place];
+            match &self.table.columns[index].from {
+                From::NamedBy(by) => {
+                    let Some(value) = take_named(row, *by) else { continue };
+                    self.put(index, value, work, &mut unfit)?;
                 }
-                From::Position => {
-                    let text = row.position.to_string();
-                    self.columns[index].push(&text, &mut self.scratch).map_err(malformed)?;
-                    continue;
-                }
-                From::SyncedAt | From::VersionStart => {
-                    self.columns[index].push_micros(self.synced_at);
-                    continue;
-                }
-                From::Deleted => {
-                    self.columns[index].push_bool(false);
-                    continue;
-                }
-                From::Current => {
-                    self.columns[index].push_bool(true);
-                    continue;
-                }
-                // `_extra` is written last, when it is known what did not fit.
-                From::Extra => continue,
-                From::VersionEnd => None,
-            };
-            let Some(value) = value else {
-                self.columns[index].push_null();
-                continue;
-            };
-            match self.columns[index].push(value, &mut self.scratch).map_err(malformed)? {
-                Fit::Whole => {}
-                Fit::Rounded => unfit.push((index, value)),
-                Fit::Not => {
-                    self.misfit(index, value, work);
-                    unfit.push((index, value));
+                From::Position => self.put(index, &row.position.to_string(), work, &mut Vec::new())?,
+                _ => {
+                    let Some(text) = &work.bound[index] else { continue };
+                    self.columns[index].push_text(self.rows, text);
                 }
             }
         }
+        unfit.sort_by_key(|(index, _)| *index);
+        // Last, when it is known what did not fit.
         self.spare(row, &unfit)?;
-        if let Some(index) = self.extra {
-            match self.scratch.is_empty() {
-                true => self.columns[index].push_null(),
-                false => self.columns[index].push_text(&self.scratch),
-            }
+        if let (Some(index), false) = (self.extra, self.scratch.is_empty()) {
+            self.columns[index].push_text(self.rows, &self.scratch);
         }
         self.rows += 1;
-        self.weight += row.values.iter().flatten().map(|v| v.len()).sum::<usize>() + self.scratch.len();
+        self.weight += self.scratch.len();
         match self.weight > UNFOLDED {
             true => Err(unexpected(format!("its rows come to more than {} MiB", UNFOLDED >> 20))),
             false => Ok(()),
         }
+    }
+
+    /// One value of the row into its column.
+    fn put<'a>(&mut self, index: usize, value: &'a str, work: &Work, unfit: &mut Vec<(usize, &'a str)>) -> Result<()> {
+        match self.columns[index].push(self.rows, value, &mut self.scratch).map_err(malformed)? {
+            Fit::Whole => {}
+            Fit::Rounded => unfit.push((index, value)),
+            Fit::Not => {
+                self.misfit(index, value, work);
+                unfit.push((index, value));
+            }
+        }
+        Ok(())
     }
 
     /// Puts `_extra` together: what no column covers, and what did not fit.

@@ -18,6 +18,8 @@ use crate::schema::Table;
 #[derive(Default)]
 pub(super) struct Row<'a> {
     pub(super) values: Vec<Option<&'a str>>,
+    /// The columns that have one, in the order in which the first came.
+    pub(super) noted: Vec<usize>,
     pub(super) spares: Vec<Spare<'a>>,
     /// Columns whose value came by a later one of their spellings, and by which.
     pub(super) respelled: Vec<(usize, usize)>,
@@ -32,10 +34,23 @@ impl<'a> Row<'a> {
 
     /// Becomes the row of a record inside of `outer`, without allocating anew.
     fn begin(&mut self, outer: &Row<'a>, position: usize) {
-        self.values.clone_from(&outer.values);
+        self.values.resize(outer.values.len(), None);
+        self.noted.drain(..).for_each(|column| self.values[column] = None);
+        outer.noted.iter().for_each(|&column| self.note(column, outer.values[column]));
         self.spares.clone_from(&outer.spares);
         self.respelled.clone_from(&outer.respelled);
         self.position = position;
+    }
+
+    fn note(&mut self, column: usize, value: Option<&'a str>) {
+        if std::mem::replace(&mut self.values[column], value).is_none() {
+            self.noted.push(column);
+        }
+    }
+
+    /// Bytes of its values.
+    pub(super) fn weight(&self) -> usize {
+        self.noted.iter().filter_map(|column| self.values[*column]).map(str::len).sum()
     }
 }
 
@@ -166,7 +181,7 @@ impl Decoder {
         if !node.columns.is_empty() {
             // A column that takes the record whole covers all its members.
             row.spares.truncate(own);
-            node.columns.iter().for_each(|(column, _)| row.values[*column] = Some(scanner.since(start)));
+            node.columns.iter().for_each(|(column, _)| row.note(*column, Some(scanner.since(start))));
         }
         let depth = self.table.record_rows.len() - inner.len();
         if depth == self.table.record_rows.len() {
@@ -226,7 +241,7 @@ impl<'a> Walk<'a> {
         let (mut list, start) = (None, self.scanner.position());
         fill(&mut self.scanner, node, &mut Vec::new(), &mut self.row, &mut list).map_err(malformed)?;
         for (column, _) in &node.columns {
-            self.row.values[*column] = Some(self.scanner.since(start));
+            self.row.note(*column, Some(self.scanner.since(start)));
         }
         // The envelope of an answer is not data.
         self.row.spares.clear();
@@ -331,10 +346,9 @@ fn fill<'a>(
 fn note<'a>(known: &Node, path: &[&'a str], name: &'a str, value: &'a str, row: &mut Row<'a>) {
     let mut taken = known.rows || known.ignored;
     for &(column, spelling) in &known.columns {
-        let slot = &mut row.values[column];
         // A column with two spellings, or a name that comes twice: the first value stays.
-        if slot.is_none_or(|v| Kind::of(v) == Kind::Null) {
-            *slot = Some(value);
+        if row.values[column].is_none_or(|v| Kind::of(v) == Kind::Null) {
+            row.note(column, Some(value));
             taken = true;
             if spelling > 0 || !row.respelled.is_empty() {
                 row.respelled.retain(|(other, _)| *other != column);
