@@ -82,6 +82,11 @@ impl Error {
         Error::new(Kind::Contract, message)
     }
 
+    /// Who waited for something that was stopped says no more than that: the run tells why.
+    pub(crate) fn interrupted() -> Error {
+        Error::new(Kind::Interrupted, "interrupted")
+    }
+
     pub(crate) fn storage(message: impl Into<String>) -> Error {
         Error::new(Kind::Storage, message)
     }

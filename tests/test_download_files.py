@@ -10,6 +10,7 @@ import uuid
 
 import pytest
 
+import stores
 from conftest import command, state, sync
 from fixtures.sources import COMPLIANCE_KEY, WORKSPACE, Logs, event
 from scripted import Answer
@@ -46,7 +47,7 @@ def path_of(id: str, user: str = "user-1") -> str:
     return f"/compliance/workspaces/{WORKSPACE}/users/{user}/files/{id}"
 
 
-def offer(logs, id: str, *answers) -> None:
+def offer(logs, id: str, *answers, content: bytes = PICTURE) -> None:
     """The bytes of a file, behind a redirect to the store; `answers` come before them."""
     store = f"http://127.0.0.1:{logs.store.server.server_address[1]}"
 
@@ -54,7 +55,7 @@ def offer(logs, id: str, *answers) -> None:
         return Answer("", status=307, headers={"location": f"{store}/bytes/{id}?signature=kept-to-itself-{uuid.uuid4()}"})
 
     logs.answers[path_of(id)] = [redirect]
-    logs.store.answers[f"/bytes/{id}"] = [*answers, Answer(PICTURE, headers={"content-type": "image/png"})]
+    logs.store.answers[f"/bytes/{id}"] = [*answers, Answer(content, headers={"content-type": "image/png"})]
 
 
 def kept(dest) -> dict[str, bytes]:
@@ -172,3 +173,17 @@ def test_a_source_that_does_not_offer_it_is_no_failure(logs, dest, answer):
     run = sync(dest, logs, "--tables", "log_conversation_messages")
     assert "max_event_time" not in state(dest)["tables"]["log_conversation_messages"]
     assert run.table("log_conversation_messages")["status"] == "ok"
+
+
+@pytest.mark.parametrize("kind", ["seaweed", "azurite"])
+def test_an_object_store_keeps_them_at_the_same_paths(kind, request, logs):
+    place, film = request.getfixturevalue(kind).place(), PICTURE * 5  # in parts
+    add(logs, "log-1", message(1, "file-a", "file-b"))
+    offer(logs, "file-a"), offer(logs, "file-b", content=film)
+    stores.sync(place, logs, *TABLE, "--download-files")
+    found = {name: hashlib.sha256(place.read(name)).hexdigest() for name in place.names("_files")}
+    assert {name.rsplit("/", 1)[1] for name in found} == set(found.values())
+    assert set(found.values()) == {hashlib.sha256(content).hexdigest() for content in (PICTURE, film)}
+    assert place.names("_staging") == []
+    again = stores.sync(place, logs, *TABLE, "--download-files")
+    assert again.table("chatgpt_files")["files_kept"] == 0

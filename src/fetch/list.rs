@@ -8,7 +8,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::page::Chain;
 use super::{Call, Client, Meter, Text};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::schema::{Paging, Pointer, Table};
 
 /// Says of each page whether the rest of its list need not be asked for.
@@ -62,7 +62,7 @@ impl List {
         let first = self.page == 0;
         self.page += 1;
         let answer = match self.coming.take() {
-            Some(coming) => coming.await.map_err(|_| Error::new(Kind::Interrupted, "interrupted"))?,
+            Some(coming) => coming.await.map_err(|_| Error::interrupted())?,
             None if first => self.client.send(&self.call, &self.meter).await,
             None => return Ok(None),
         };

@@ -14,7 +14,7 @@ use std::ops::Deref;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 
 /// Answers up to this size are not counted.
 const SMALL: usize = 1 << 20;
@@ -44,7 +44,7 @@ impl Share {
         }
         // Ahead of what is needed now: a large answer arrives in thousands of pieces.
         let more = (units - self.units).max(self.units / 4).max(SMALL / UNIT);
-        let closed = |_| Error::new(Kind::Interrupted, "interrupted");
+        let closed = |_| Error::interrupted();
         tokio::select! {
             biased;
             taken = MANY.acquire_many(more as u32) => {

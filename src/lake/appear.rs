@@ -1,29 +1,75 @@
-//! On a disk: a file that was written aside becomes an object, and is one still when the power fails.
+//! On a disk: a file that is written aside becomes an object, and is one still when the power fails.
 //!
-//! `object_store` can sync and rename too, but syncs six times for an object:
-//! what stands aside is nobody's yet, so its folder need not be synced at all.
+//! `object_store` can write, sync and rename too, but opens, renames and syncs
+//! an object several times over: what stands aside is nobody's yet, so neither
+//! its name nor its folder has to last, and folders are synced once for all
+//! objects that appear together.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// Syncs the file, moves it to its place, and syncs the folders whose entries are new.
-pub(super) fn appear(root: &Path, aside: &Path, object: &Path) -> io::Result<()> {
-    File::open(aside)?.sync_all()?;
-    let folder = object.parent().unwrap_or(root);
-    let new = missing(root, folder);
-    fs::create_dir_all(folder)?;
-    fs::rename(aside, object)?;
-    sync(folder)?;
-    new.iter().filter_map(|made| made.parent()).try_for_each(sync)
+/// A file that is not an object yet. Dropped before it appears, it is removed.
+pub(super) struct Aside {
+    path: PathBuf,
+    /// From the first bytes on, up to its appearance.
+    file: Option<File>,
+}
+
+impl Aside {
+    pub(super) fn new(path: PathBuf) -> Aside {
+        Aside { path, file: None }
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => {
+                if let Some(folder) = self.path.parent() {
+                    fs::create_dir_all(folder)?;
+                }
+                none.insert(File::create(&self.path)?)
+            }
+        };
+        file.write_all(bytes)
+    }
+
+    /// Adds the last bytes, syncs the file and moves it to its place; gives the folders whose entries
+    /// are new, for [`sync`].
+    pub(super) fn appear(mut self, last: &[u8], root: &Path, object: &Path) -> io::Result<Vec<PathBuf>> {
+        self.write(last)?;
+        if let Some(file) = &self.file {
+            file.sync_all()?;
+        }
+        let folder = object.parent().unwrap_or(root);
+        let new = missing(root, folder);
+        fs::create_dir_all(folder)?;
+        fs::rename(&self.path, object)?;
+        self.file = None;
+        let above = new.iter().filter_map(|made| made.parent());
+        Ok(std::iter::once(folder).chain(above).map(Path::to_path_buf).collect())
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        if self.file.is_some()
+            && let Err(error) = fs::remove_file(&self.path)
+        {
+            tracing::warn!(path = %self.path.display(), %error, "an unfinished file could not be removed");
+        }
+    }
+}
+
+/// Each folder once. The first one takes the file system's time, the others find theirs done.
+pub(super) fn sync(folders: Vec<PathBuf>) -> io::Result<()> {
+    let folders: BTreeSet<PathBuf> = folders.into_iter().collect();
+    folders.iter().try_for_each(|folder| File::open(folder)?.sync_all())
 }
 
 /// Folders on the way that are not there yet.
 fn missing(root: &Path, folder: &Path) -> Vec<PathBuf> {
     let below = folder.ancestors().take_while(|f| *f != root);
     below.take_while(|f| !f.exists()).map(Path::to_path_buf).collect()
-}
-
-fn sync(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
 }

@@ -25,7 +25,6 @@ pub(crate) struct Blob {
     lake: Arc<Lake>,
     day: NaiveDate,
     name: String,
-    aside: Path,
     parts: Parts,
     upload: Upload,
 }
@@ -60,8 +59,8 @@ impl Lake {
         self.private_folder("_staging")?;
         let name = Lake::blob_name(id);
         let aside = self.path(&["_staging", &format!("{FILES}~{day}~{name}")]);
-        let upload = Upload::new(&self.uploads, &self.tasks, aside.clone());
-        Ok(Blob { lake: Arc::clone(self), day, name, aside, parts: Parts::default(), upload })
+        let upload = Upload::new(self, aside);
+        Ok(Blob { lake: Arc::clone(self), day, name, parts: Parts::default(), upload })
     }
 }
 
@@ -78,14 +77,15 @@ impl Blob {
 
     /// Lets the file appear; gives its path.
     pub(crate) async fn finish(mut self) -> Result<String> {
-        let finished = self.upload.finish(std::mem::take(&mut self.parts)).await;
-        let sha256 = finished.map_err(|e| storage(&e, &self.lake.shown).at(self.shown()))?;
+        let parts = std::mem::take(&mut self.parts);
+        let sha256 = parts.sha256();
         let day = format!("date={}", self.day);
         // Parts as they are: the name is encoded already, and must not be twice.
         let path = format!("{}/{FILES}/{day}/{}/{}", self.lake.root, self.name, sha256);
         let path = Path::parse(path).map_err(|e| Error::storage(e.to_string()))?;
         self.lake.private_folder(FILES)?;
-        self.lake.appear(&self.aside, &path).await?;
+        let finished = self.upload.finish(parts, &path).await;
+        self.lake.settle(finished.map_err(|e| storage(&e, &self.lake.shown).at(self.shown()))?).await?;
         self.lake.make_private(&path)?;
         Ok(self.lake.relative(&path))
     }

@@ -32,6 +32,7 @@ use futures::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
+use tokio::runtime::Handle;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::error::{Error, Result};
@@ -54,15 +55,15 @@ const OBJECT: &str = "data.parquet";
 #[derive(Clone, Debug)]
 pub(crate) struct Lake {
     store: Arc<dyn ObjectStore>,
-    /// Where objects are written: the same store; of a disk one that does not sync, see [`appear`].
-    uploads: Arc<dyn ObjectStore>,
     root: Path,
     /// As the user wrote it, for messages.
     shown: String,
     /// The folder, when the destination is a disk.
     folder: Option<PathBuf>,
-    /// What must have ended before the destination is left: reading, and taking uploads back.
+    /// What must have ended before the destination is left: reading, writing, and taking uploads back.
     tasks: TaskTracker,
+    /// Whose threads encode and write; without one, those of whoever asks. It outlives who reads.
+    writers: Option<Handle>,
 }
 
 impl Lake {
@@ -105,14 +106,14 @@ impl Lake {
         }
         std::fs::create_dir_all(path).map_err(unusable)?;
         let folder = path.canonicalize().map_err(unusable)?;
-        let store = || LocalFileSystem::new_with_prefix(&folder).map_err(|e| storage(&e, shown));
+        let store = LocalFileSystem::new_with_prefix(&folder).map_err(|e| storage(&e, shown))?;
         Ok(Lake {
-            store: Arc::new(store()?.with_fsync(true)),
-            uploads: Arc::new(store()?),
+            store: Arc::new(store.with_fsync(true)),
             root: Path::default(),
             shown: shown.to_string(),
             folder: Some(folder),
             tasks: TaskTracker::new(),
+            writers: Handle::try_current().ok(),
         })
     }
 
@@ -141,16 +142,28 @@ impl Lake {
     }
 
     fn remote(store: Arc<dyn ObjectStore>, root: Path, shown: &str) -> Lake {
-        let uploads = Arc::clone(&store);
-        Lake { store, uploads, root, shown: shown.to_string(), folder: None, tasks: TaskTracker::new() }
+        let writers = Handle::try_current().ok();
+        Lake { store, root, shown: shown.to_string(), folder: None, tasks: TaskTracker::new(), writers }
     }
 
-    /// A task that writes; it is stopped when the handle is dropped.
+    /// A task of which a part is writing; it is stopped when the handle is dropped.
     pub(crate) fn spawn<T: Send + 'static>(
         &self,
         task: impl Future<Output = T> + Send + 'static,
     ) -> AbortOnDropHandle<T> {
         AbortOnDropHandle::new(self.tasks.spawn(task))
+    }
+
+    /// The same, on the threads that encode and write: who reads goes on reading.
+    pub(crate) fn write<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> AbortOnDropHandle<T> {
+        AbortOnDropHandle::new(self.tasks.spawn_on(task, &self.writers()))
+    }
+
+    fn writers(&self) -> Handle {
+        self.writers.clone().unwrap_or_else(Handle::current)
     }
 
     /// Waits until nothing is being written or taken back any more, but not for ever.
@@ -204,16 +217,12 @@ impl Lake {
         }
     }
 
-    /// Lets an object appear that was written aside.
-    async fn appear(&self, aside: &Path, path: &Path) -> Result<()> {
-        let Some(folder) = self.folder.clone().filter(|_| aside != path) else { return Ok(()) };
-        let (from, to) = (folder.join(aside.as_ref()), folder.join(path.as_ref()));
-        let moved = tokio::task::spawn_blocking(move || appear::appear(&folder, &from, &to)).await;
-        let failed = |source: Box<dyn std::error::Error + Send + Sync>| {
-            let error = object_store::Error::Generic { store: "disk", source };
-            storage(&error, &self.shown).at(self.relative(path))
-        };
-        moved.map_err(|e| failed(Box::new(e)))?.map_err(|e| failed(Box::new(e)))
+    /// Syncs the folders in which objects appeared: from then on these are there when the power fails.
+    pub(crate) async fn settle(&self, folders: Vec<PathBuf>) -> Result<()> {
+        if folders.is_empty() {
+            return Ok(());
+        }
+        upload::on_disk(move || appear::sync(folders)).await.map_err(|e| storage(&e, &self.shown))
     }
 
     /// Removes what a killed run left aside. Only for the holder of the lease.

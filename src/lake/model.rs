@@ -12,6 +12,7 @@ use arrow_array::{Array, RecordBatch};
 use futures::TryStreamExt;
 use object_store::memory::InMemory;
 use proptest::prelude::*;
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::decode::Decoder;
@@ -84,7 +85,7 @@ impl Scene {
                 .collect(),
             absent: None,
         });
-        slice.finish(parents.as_ref()).await.unwrap()
+        slice.finish(parents.as_ref(), &CancellationToken::new()).await.unwrap()
     }
 
     async fn batches(&self) -> Vec<RecordBatch> {

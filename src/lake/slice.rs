@@ -5,6 +5,7 @@
 //! object is read as a stream and each of its rows is dropped, kept or turned
 //! into a tombstone. Until [`Slice::finish`] returns, readers see the old object.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow_array::builder::BooleanBuilder;
@@ -15,13 +16,15 @@ use arrow_select::filter::filter_record_batch;
 use chrono::NaiveDate;
 use futures::TryStreamExt;
 use object_store::path::Path;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::fate::{Fate, Parents, fate};
 use super::key_set::KeySet;
 use super::keys::{KeyMap, hashes, hashes_with};
 use super::read::{conform, merged_schema};
 use super::versions::Version;
-use super::writer::Writer;
+use super::writer::{Appeared, Writer};
 use super::{Lake, open_old};
 use crate::error::{Error, Result};
 use crate::schema::{Policy, Table};
@@ -37,7 +40,10 @@ pub(crate) struct Slice {
     schema: SchemaRef,
     pending: Vec<RecordBatch>,
     pending_bytes: usize,
-    writer: Option<Writer>,
+    /// The writer, at work on what was gathered before.
+    writing: Option<AbortOnDropHandle<Result<Writer>>>,
+    /// What it holds in memory, at most.
+    writing_bytes: usize,
     arrived: KeySet,
     /// Replaced tables only: whole rows, to tell a repeated row from two of one key.
     contents: KeySet,
@@ -61,6 +67,8 @@ pub(crate) struct Written {
     pub(crate) repeated: u64,
     /// Rows of one key with different values, all written (replaced tables only).
     pub(crate) conflicts: u64,
+    /// For [`Lake::settle`]: it is there, but not yet for good.
+    pub(crate) folders: Vec<PathBuf>,
 }
 
 impl Slice {
@@ -82,7 +90,8 @@ impl Slice {
             schema,
             pending: Vec::new(),
             pending_bytes: 0,
-            writer: None,
+            writing: None,
+            writing_bytes: 0,
             arrived: KeySet::default(),
             contents: KeySet::default(),
             versions: KeyMap::default(),
@@ -162,51 +171,68 @@ impl Slice {
 
     /// Bytes of rows that are in memory: waiting to be encoded, or in the buffers of the row group.
     pub(crate) fn held(&self) -> usize {
-        self.pending_bytes + self.writer.as_ref().map_or(0, Writer::held)
+        self.pending_bytes + self.writing_bytes
     }
 
     /// Gives the memory back: what came so far becomes a row group of its own.
     pub(crate) async fn ease(&mut self) -> Result<()> {
-        self.encode().await?;
-        match &mut self.writer {
-            Some(writer) => writer.flush().await,
-            None => Ok(()),
-        }
-    }
-
-    /// Writes what was gathered; the object's upload begins with the first row group.
-    async fn encode(&mut self) -> Result<()> {
-        self.pending_bytes = 0;
-        let batches = std::mem::take(&mut self.pending);
-        let writer = match &mut self.writer {
-            Some(writer) => writer,
-            none => {
-                let aside = self.lake.aside(&self.path);
-                none.insert(Writer::new(&self.lake, &self.table, aside, &self.written.path, &self.schema)?)
-            }
-        };
-        for batch in batches {
-            self.written.rows += batch.num_rows() as u64;
-            writer.write(&batch).await?;
-        }
+        let (batches, mut writer) = self.gathered().await?;
+        self.writing_bytes = 0;
+        self.writing = Some(self.lake.write(async move {
+            writer.write(&batches).await?;
+            writer.flush().await?;
+            Ok(writer)
+        }));
         Ok(())
     }
 
-    /// Settles the old rows and lets the object appear.
-    pub(crate) async fn finish(mut self, parents: Option<&Parents>) -> Result<Written> {
-        match self.complete(parents).await {
-            Ok(bytes) => {
-                self.written.bytes = bytes;
-                Ok(std::mem::take(&mut self.written))
-            }
-            Err(error) => {
-                self.abandon().await;
-                Err(error)
-            }
-        }
+    /// Lets what was gathered be encoded; what came before it is by then.
+    async fn encode(&mut self) -> Result<()> {
+        let pending = self.pending_bytes;
+        let (batches, mut writer) = self.gathered().await?;
+        self.writing_bytes = pending + writer.held();
+        self.writing = Some(self.lake.write(async move { writer.write(&batches).await.map(|()| writer) }));
+        Ok(())
     }
 
-    async fn complete(&mut self, parents: Option<&Parents>) -> Result<u64> {
+    /// What is to be encoded next, and the writer, which has written by then what came before.
+    async fn gathered(&mut self) -> Result<(Vec<RecordBatch>, Writer)> {
+        self.pending_bytes = 0;
+        let batches = std::mem::take(&mut self.pending);
+        self.written.rows += batches.iter().map(|batch| batch.num_rows() as u64).sum::<u64>();
+        let writer = match self.written_on().await {
+            Some(writer) => writer?,
+            None => {
+                let none = RecordBatch::new_empty(Arc::clone(&self.schema));
+                Writer::new(&self.lake, &self.table, self.path.clone(), batches.first().unwrap_or(&none))?
+            }
+        };
+        Ok((batches, writer))
+    }
+
+    async fn written_on(&mut self) -> Option<Result<Writer>> {
+        let writer = self.writing.take()?.await;
+        Some(writer.unwrap_or_else(|_| Err(Error::interrupted())))
+    }
+
+    /// Settles the old rows and lets the object appear. `stop` is heeded up to there: what began to appear does.
+    pub(crate) async fn finish(mut self, parents: Option<&Parents>, stop: &CancellationToken) -> Result<Written> {
+        let complete = tokio::select! {
+            biased;
+            () = stop.cancelled() => Err(Error::interrupted()),
+            complete = self.complete(parents) => complete,
+        };
+        let written = match complete {
+            Ok(()) => self.appear().await,
+            Err(error) => Err(error),
+        };
+        if written.is_err() {
+            self.abandon().await;
+        }
+        written
+    }
+
+    async fn complete(&mut self, parents: Option<&Parents>) -> Result<()> {
         let all_dropped = self.table.policy == Policy::Replace && parents.is_none();
         let old = if all_dropped { None } else { open_old(&self.lake, &self.table, self.day).await? };
         if let Some(old) = old {
@@ -216,17 +242,19 @@ impl Slice {
                 self.gather(kept).await?;
             }
         }
-        self.encode().await?;
-        let Some(writer) = &mut self.writer else { return Ok(0) };
-        let (bytes, sha256) = writer.finish().await?;
-        self.written.sha256 = sha256;
-        self.lake.appear(&self.lake.aside(&self.path), &self.path).await?;
-        Ok(bytes)
+        Ok(())
+    }
+
+    async fn appear(&mut self) -> Result<Written> {
+        let (batches, mut writer) = self.gathered().await?;
+        writer.write(&batches).await?;
+        let Appeared { bytes, sha256, folders } = writer.finish().await?;
+        Ok(Written { bytes, sha256, folders, ..std::mem::take(&mut self.written) })
     }
 
     /// Takes back what was uploaded so far, and waits until it is.
     pub(crate) async fn abandon(mut self) {
-        if let Some(writer) = self.writer.take()
+        if let Some(Ok(writer)) = self.written_on().await
             && let Err(e) = writer.abandon().await
         {
             tracing::warn!(path = %self.written.path, error = %e, "an unfinished upload could not be taken back");

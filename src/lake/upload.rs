@@ -1,19 +1,23 @@
-//! One object on its way to the store: in parts when it is large, and visible only when complete.
+//! One object on its way: in parts when it is large, and visible only when complete.
 //!
-//! Whatever ends the way early (an error, a signal), what was uploaded is taken
+//! A file is written aside on a disk ([`super::appear`]); a store gets parts of a
+//! multipart upload. Whatever ends the way early (an error, a signal), what was uploaded is taken
 //! back: parts that nobody completes would stay in a bucket, and cost, for ever.
 //! (`object_store::buffered::BufWriter` was the alternative; it lets go of the
 //! upload before it is completed, and a run that is stopped there leaves the parts.)
 
 use std::io::{self, Write};
 use std::mem;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use object_store::path::Path;
-use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload, Result};
+use object_store::{Error, MultipartUpload, ObjectStoreExt, PutPayload, Result};
 use sha2::{Digest, Sha256};
 use tokio::task::JoinSet;
-use tokio_util::task::TaskTracker;
+
+use super::Lake;
+use super::appear::Aside;
 
 /// Part size: the least that S3 takes.
 const PART: usize = 5 << 20;
@@ -39,6 +43,11 @@ impl Parts {
         }
         self.last.extend_from_slice(bytes);
     }
+
+    /// Of all bytes so far, in hex.
+    pub(super) fn sha256(&self) -> String {
+        super::hex(&self.sha256.clone().finalize())
+    }
 }
 
 impl Write for Parts {
@@ -53,18 +62,30 @@ impl Write for Parts {
 }
 
 pub(super) struct Upload {
-    store: Arc<dyn ObjectStore>,
-    tasks: TaskTracker,
+    lake: Arc<Lake>,
+    /// Where it is written.
     path: Path,
-    /// Once there was a whole part.
-    parts: Option<Box<dyn MultipartUpload>>,
-    sending: JoinSet<Result<()>>,
+    way: Way,
+}
+
+enum Way {
+    /// None while a thread has it that writes.
+    Disk(Option<Aside>),
+    Store {
+        /// Once there was a whole part.
+        parts: Option<Box<dyn MultipartUpload>>,
+        sending: JoinSet<Result<()>>,
+    },
 }
 
 impl Upload {
-    /// Nothing is sent before there is a whole part. `tasks` are waited for before the program ends.
-    pub(super) fn new(store: &Arc<dyn ObjectStore>, tasks: &TaskTracker, path: Path) -> Upload {
-        Upload { store: Arc::clone(store), tasks: tasks.clone(), path, parts: None, sending: JoinSet::new() }
+    /// Nothing is sent before there is a whole part.
+    pub(super) fn new(lake: &Arc<Lake>, path: Path) -> Upload {
+        let way = match &lake.folder {
+            Some(folder) => Way::Disk(Some(Aside::new(folder.join(path.as_ref())))),
+            None => Way::Store { parts: None, sending: JoinSet::new() },
+        };
+        Upload { lake: Arc::clone(lake), path, way }
     }
 
     /// Sends what is whole.
@@ -76,52 +97,59 @@ impl Upload {
     }
 
     async fn part(&mut self, part: Vec<u8>) -> Result<()> {
-        self.room(PARTS - 1).await?;
-        if self.parts.is_none() {
-            self.parts = Some(self.store.put_multipart(&self.path).await?);
-        }
-        if let Some(parts) = &mut self.parts {
-            self.sending.spawn(parts.put_part(PutPayload::from(part)));
-        }
-        Ok(())
-    }
-
-    /// Waits until at most so many parts are on their way.
-    async fn room(&mut self, most: usize) -> Result<()> {
-        while self.sending.len() > most {
-            match self.sending.join_next().await {
-                Some(Ok(sent)) => sent?,
-                Some(Err(e)) => return Err(object_store::Error::Generic { store: "upload", source: Box::new(e) }),
-                None => break,
+        let (parts, sending) = match &mut self.way {
+            Way::Disk(aside) => {
+                let mut file = aside.take().ok_or_else(gone)?;
+                *aside = Some(on_disk(move || file.write(&part).map(|()| file)).await?);
+                return Ok(());
             }
-        }
+            Way::Store { parts, sending } => (parts, sending),
+        };
+        room(sending, PARTS - 1).await?;
+        let parts = match parts {
+            Some(parts) => parts,
+            none => none.insert(self.lake.store.put_multipart(&self.path).await?),
+        };
+        sending.spawn_on(parts.put_part(PutPayload::from(part)), &self.lake.writers());
         Ok(())
     }
 
-    /// Sends what is left and lets the object appear; gives the checksum of all of it, in hex.
-    pub(super) async fn finish(&mut self, mut parts: Parts) -> Result<String> {
-        self.send(&mut parts).await?;
-        let sha256 = super::hex(&parts.sha256.finalize());
-        if self.parts.is_none() {
-            self.store.put(&self.path, PutPayload::from(parts.last)).await?;
-            return Ok(sha256);
+    /// Sends what is left and lets the object appear; gives the folders in which it did, for [`Lake::settle`].
+    pub(super) async fn finish(&mut self, mut rest: Parts, object: &Path) -> Result<Vec<PathBuf>> {
+        self.send(&mut rest).await?;
+        if let (Way::Disk(aside), Some(folder)) = (&mut self.way, &self.lake.folder) {
+            let (file, folder, object) = (aside.take().ok_or_else(gone)?, folder.clone(), folder.join(object.as_ref()));
+            return on_disk(move || file.appear(&rest.last, &folder, &object)).await;
         }
-        if !parts.last.is_empty() {
-            self.part(parts.last).await?;
+        self.complete(rest.last).await?;
+        if self.path != *object {
+            self.lake.store.rename(&self.path, object).await?;
         }
-        self.room(0).await?;
+        Ok(Vec::new())
+    }
+
+    async fn complete(&mut self, last: Vec<u8>) -> Result<()> {
+        if let Way::Store { parts: None, .. } = &self.way {
+            return self.lake.store.put(&self.path, PutPayload::from(last)).await.map(|_| ());
+        }
+        if !last.is_empty() {
+            self.part(last).await?;
+        }
+        let Way::Store { parts, sending } = &mut self.way else { return Ok(()) };
+        room(sending, 0).await?;
         // It is let go of only when it is completed: until then it may have to be taken back.
-        if let Some(parts) = &mut self.parts {
+        if let Some(parts) = parts {
             parts.complete().await?;
         }
-        self.parts = None;
-        Ok(sha256)
+        *parts = None;
+        Ok(())
     }
 
     /// Takes back what was sent, and waits until it is.
     pub(super) async fn abandon(mut self) -> Result<()> {
-        self.sending.shutdown().await;
-        match self.parts.take() {
+        let Way::Store { parts, sending } = &mut self.way else { return Ok(()) };
+        sending.shutdown().await;
+        match parts.take() {
             Some(mut parts) => parts.abort().await,
             None => Ok(()),
         }
@@ -132,14 +160,38 @@ impl Upload {
 /// all the same, by a task that the end of the run waits for.
 impl Drop for Upload {
     fn drop(&mut self) {
-        let (Some(mut parts), Ok(runtime)) = (self.parts.take(), tokio::runtime::Handle::try_current()) else { return };
-        let mut sending = std::mem::take(&mut self.sending);
+        let Way::Store { parts, sending } = &mut self.way else { return };
+        let (Some(mut parts), mut sending) = (parts.take(), mem::take(sending)) else { return };
         let task = async move {
             sending.shutdown().await;
             if let Err(error) = parts.abort().await {
                 tracing::warn!(%error, "an unfinished upload could not be taken back");
             }
         };
-        self.tasks.spawn_on(task, &runtime);
+        self.lake.tasks.spawn_on(task, &self.lake.writers());
     }
+}
+
+/// Waits until at most so many parts are on their way.
+async fn room(sending: &mut JoinSet<Result<()>>, most: usize) -> Result<()> {
+    while sending.len() > most {
+        match sending.join_next().await {
+            Some(Ok(sent)) => sent?,
+            Some(Err(e)) => return Err(Error::Generic { store: "upload", source: Box::new(e) }),
+            None => break,
+        }
+    }
+    Ok(())
+}
+
+/// Work that waits for the disk, on a thread that may.
+pub(super) async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T> {
+    let failed = |source| Error::Generic { store: "disk", source };
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|e| failed(Box::new(e)))?.map_err(|e| failed(Box::new(e)))
+}
+
+/// After an error a file is given up.
+fn gone() -> Error {
+    Error::Generic { store: "disk", source: "writing failed before".into() }
 }

@@ -1,7 +1,14 @@
 //! One object being written: rows go in, whole parts go out, and it stands aside, complete, when it is finished.
 
-use arrow_array::RecordBatch;
-use arrow_schema::SchemaRef;
+use std::collections::HashSet;
+use std::hash::Hash;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Decimal128Type, TimestampMicrosecondType};
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_schema::DataType;
 use object_store::path::Path;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
@@ -12,7 +19,7 @@ use super::encode::Encoder;
 use super::upload::{Parts, Upload};
 use super::{Lake, storage};
 use crate::error::{Error, Result};
-use crate::schema::{Column, Policy, Table, Type};
+use crate::schema::Table;
 
 /// The open row group's encoded pages are kept until it is complete. From about so many bytes on it is,
 /// though it may hold less than the 128 MiB of values that are aimed at: memory stays flat as tables grow.
@@ -21,22 +28,35 @@ const OPEN: usize = 12 << 20;
 pub(super) struct Writer {
     encoder: Encoder<Parts>,
     upload: Upload,
-    /// The object and its destination, as messages name them.
-    place: String,
-    shown: String,
+    lake: Arc<Lake>,
+    /// The object.
+    path: Path,
+}
+
+/// An object that is there.
+pub(super) struct Appeared {
+    pub(super) bytes: u64,
+    /// In hex.
+    pub(super) sha256: String,
+    /// For [`Lake::settle`].
+    pub(super) folders: Vec<PathBuf>,
 }
 
 impl Writer {
-    /// Writes to `aside`, where readers do not look; `place` is what messages call the object.
-    pub(super) fn new(lake: &Lake, table: &Table, aside: Path, place: &str, schema: &SchemaRef) -> Result<Writer> {
-        let encoder = Encoder::new(Parts::default(), schema, properties(table)).map_err(|e| unwritten(&e, place))?;
-        let upload = Upload::new(&lake.uploads, &lake.tasks, aside);
-        Ok(Writer { encoder, upload, place: place.to_string(), shown: lake.shown.clone() })
+    /// Writes where readers do not look; `sample` is of the object's rows.
+    pub(super) fn new(lake: &Arc<Lake>, table: &Table, path: Path, sample: &RecordBatch) -> Result<Writer> {
+        let encoder = Encoder::new(Parts::default(), &sample.schema(), properties(table, sample));
+        let encoder = encoder.map_err(|e| unwritten(&e, lake, &path))?;
+        let upload = Upload::new(lake, lake.aside(&path));
+        Ok(Writer { encoder, upload, lake: Arc::clone(lake), path })
     }
 
-    pub(super) async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        self.encoder.write(batch).map_err(|e| unwritten(&e, &self.place))?;
-        if self.held() > OPEN { self.flush().await } else { self.send().await }
+    pub(super) async fn write(&mut self, batches: &[RecordBatch]) -> Result<()> {
+        for batch in batches {
+            self.encoder.write(batch).map_err(|e| unwritten(&e, &self.lake, &self.path))?;
+            if self.held() > OPEN { self.flush().await? } else { self.send().await? }
+        }
+        Ok(())
     }
 
     /// Bytes in the buffers of the open row group.
@@ -46,21 +66,23 @@ impl Writer {
 
     /// What came so far becomes a row group.
     pub(super) async fn flush(&mut self) -> Result<()> {
-        self.encoder.end_row_group().map_err(|e| unwritten(&e, &self.place))?;
+        self.encoder.end_row_group().map_err(|e| unwritten(&e, &self.lake, &self.path))?;
         self.send().await
     }
 
     async fn send(&mut self) -> Result<()> {
         let sent = self.upload.send(self.encoder.sink()).await;
-        sent.map_err(|e| storage(&e, &self.shown).at(self.place.clone()))
+        sent.map_err(|e| storage(&e, self.lake.shown()).at(self.lake.relative(&self.path)))
     }
 
-    /// Completes the object; gives its size in bytes and its checksum in hex.
-    pub(super) async fn finish(&mut self) -> Result<(u64, String)> {
-        let bytes = self.encoder.finish().map_err(|e| unwritten(&e, &self.place))?;
-        let finished = self.upload.finish(std::mem::take(self.encoder.sink())).await;
-        let sha256 = finished.map_err(|e| storage(&e, &self.shown).at(self.place.clone()))?;
-        Ok((bytes, sha256))
+    /// Completes the object and lets it appear.
+    pub(super) async fn finish(&mut self) -> Result<Appeared> {
+        let bytes = self.encoder.finish().map_err(|e| unwritten(&e, &self.lake, &self.path))?;
+        let parts = std::mem::take(self.encoder.sink());
+        let sha256 = parts.sha256();
+        let finished = self.upload.finish(parts, &self.path).await;
+        let folders = finished.map_err(|e| storage(&e, self.lake.shown()).at(self.lake.relative(&self.path)))?;
+        Ok(Appeared { bytes, sha256, folders })
     }
 
     /// Takes back what was sent, and waits until it is.
@@ -69,16 +91,18 @@ impl Writer {
     }
 }
 
-fn unwritten(e: &ParquetError, place: &str) -> Error {
-    Error::storage(e.to_string()).at(place)
+fn unwritten(e: &ParquetError, lake: &Lake, path: &Path) -> Error {
+    Error::storage(e.to_string()).at(lake.relative(path))
 }
 
 /// How every object is written, besides compression: statistics, dictionaries where they pay, and who wrote it.
-fn properties(table: &Table) -> WriterProperties {
+fn properties(table: &Table, sample: &RecordBatch) -> WriterProperties {
     let note = |key: &str, value: String| KeyValue::new(key.to_string(), value);
     let mut properties = WriterProperties::builder();
-    for column in undictionaried(table) {
-        properties = properties.set_column_dictionary_enabled(ColumnPath::from(column.name.as_str()), false);
+    for (field, values) in sample.schema_ref().fields().iter().zip(sample.columns()) {
+        if differ(values) {
+            properties = properties.set_column_dictionary_enabled(ColumnPath::from(field.name().as_str()), false);
+        }
     }
     properties
         .set_created_by(concat!("openai-elt version ", env!("CARGO_PKG_VERSION")).to_string())
@@ -89,10 +113,22 @@ fn properties(table: &Table) -> WriterProperties {
         .build()
 }
 
-/// Columns for which a dictionary is only work: one that is the key alone has each value once, and
-/// counts differ from row to row.
-fn undictionaried(table: &Table) -> impl Iterator<Item = &Column> {
-    let alone = |index: usize| table.key == [index] && table.policy != Policy::Replace;
-    let columns = table.columns.iter().enumerate();
-    columns.filter(move |(index, column)| alone(*index) || column.kind == Type::Int).map(|(_, column)| column)
+/// Whether a dictionary would only be work for a column: counts, and what hardly any two rows have in common.
+/// The library would find out when the dictionary is too large, after a million bytes of it.
+fn differ(values: &ArrayRef) -> bool {
+    match values.data_type() {
+        DataType::Int64 => true,
+        DataType::Utf8 => are_distinct(values.as_string::<i32>().iter().flatten()),
+        DataType::Timestamp(..) => are_distinct(values.as_primitive::<TimestampMicrosecondType>().iter().flatten()),
+        DataType::Decimal128(..) => are_distinct(values.as_primitive::<Decimal128Type>().iter().flatten()),
+        _ => false,
+    }
+}
+
+/// The first thousand tell: where only a few thousand values are in use, two of these are the same.
+fn are_distinct<T: Hash + Eq>(values: impl Iterator<Item = T>) -> bool {
+    const SAMPLE: usize = 1_000;
+    const LEAST: usize = 200;
+    let mut seen = HashSet::new();
+    values.take(SAMPLE).all(|value| seen.insert(value)) && seen.len() >= LEAST
 }

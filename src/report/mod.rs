@@ -163,26 +163,22 @@ impl Track {
         self.notes().status.clone()
     }
 
-    pub(crate) fn wrote(&self, written: &[Written]) {
+    pub(crate) fn wrote(&self, w: &Written) {
         let mut notes = self.notes();
-        for w in written {
-            self.slices.fetch_add(1, Ordering::Relaxed);
-            notes.tombstones += w.tombstones;
-            notes.repeated += w.repeated;
-            if w.conflicts > 0 {
-                let text = format!(
-                    "{}: {} rows share their key with another row and differ from it; all were kept",
-                    w.path, w.conflicts
-                );
-                notes.warnings.push(text);
-            }
-            notes.objects.push(ObjectReport {
-                path: w.path.clone(),
-                rows: w.rows,
-                bytes: w.bytes,
-                sha256: w.sha256.clone(),
-            });
+        self.slices.fetch_add(1, Ordering::Relaxed);
+        notes.tombstones += w.tombstones;
+        notes.repeated += w.repeated;
+        if w.conflicts > 0 {
+            let text = format!(
+                "{}: {} rows share their key with another row and differ from it; all were kept",
+                w.path, w.conflicts
+            );
+            notes.warnings.push(text);
         }
+        let object = ObjectReport { path: w.path.clone(), rows: w.rows, bytes: w.bytes, sha256: w.sha256.clone() };
+        // They appear as they are ready, and are told in one order.
+        let place = notes.objects.partition_point(|other| other.path <= object.path);
+        notes.objects.insert(place, object);
     }
 
     pub(crate) fn read_in_part(&self) {

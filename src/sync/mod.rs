@@ -22,10 +22,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
+use tokio::runtime::Builder;
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::FILE_THREADS;
 use crate::error::{Error, Kind, Result};
 use crate::lake::{Lake, State, StateFile};
 use crate::plan::{self, Wish};
@@ -90,7 +92,7 @@ impl Run {
             true => self.room.acquire_many(needs).await.map(Some),
             false => return Ok(self.room.try_acquire_many(needs).ok()),
         };
-        room.map_err(|_| Error::new(Kind::Interrupted, "interrupted"))
+        room.map_err(|_| Error::interrupted())
     }
 
     /// What a window of the table takes of the room: a page, the next one, and the rows that wait.
@@ -105,6 +107,25 @@ impl Run {
     fn track(&self, table: &Table) -> Arc<Track> {
         self.tracks.get(&table.name).map_or_else(|| Track::new(&table.name), Arc::clone)
     }
+}
+
+/// The run on a thread of its own, which asks and decodes; what it writes is encoded by the lake's threads.
+///
+/// An answer and its list are then handled without waking anybody. With a pool
+/// of threads for all of it, each answer woke two of them, which cost a fifth
+/// of a run; and a single thread decodes more than any network brings.
+pub(crate) async fn run_apart(run: Arc<Run>) -> Result<()> {
+    let failed = |e: std::io::Error| Error::usage(format!("no threads could be started: {e}"));
+    let reader = Builder::new_current_thread().max_blocking_threads(FILE_THREADS).enable_all().build();
+    let reader = reader.map_err(failed)?;
+    let (end, ended) = oneshot::channel();
+    let work = move || {
+        reader.block_on(self::run(run));
+        // Nobody waits any more when the program ends in a hurry.
+        let _ = end.send(());
+    };
+    std::thread::Builder::new().name("reader".to_string()).spawn(work).map_err(failed)?;
+    ended.await.map_err(|_| Error::usage("reading ended in a bug; please report it"))
 }
 
 /// Syncs the tables that have a track; each one's end is noted there.
@@ -220,7 +241,7 @@ async fn sync(run: &Arc<Run>, table: &Arc<Table>) -> Result<()> {
             reads.extend(windows.next().map(|window| (room, read(window))));
         }
         let Some((_room, read)) = reads.pop_front() else { break };
-        let pieces = read.await.map_err(|_| Error::new(Kind::Interrupted, "interrupted"))??;
+        let pieces = read.await.map_err(|_| Error::interrupted())??;
         width = WINDOWS;
         for (window, drained) in pieces {
             let settles = plan::settles(window, drained.hold, &mut held);
@@ -235,7 +256,7 @@ async fn sync(run: &Arc<Run>, table: &Arc<Table>) -> Result<()> {
         if existing.is_empty() && track.report().objects.is_empty() {
             let mut sink = Sink::new(&run.lake, table, newest, run.micros());
             sink.empty().await?;
-            track.wrote(&sink.commit(None).await?);
+            sink.commit(None, track).await?;
         }
     }
     if let Some(files) = &table.files {
@@ -276,6 +297,7 @@ async fn commit(
 ) -> Result<()> {
     let none = BTreeSet::new();
     let mut sinks = drained.sinks.into_iter().enumerate();
+    let parents = drained.parents.map(Arc::new);
     let mut outcome = Ok(());
     for (index, mut sink) in sinks.by_ref() {
         let track = run.track(&tables[index]);
@@ -299,12 +321,9 @@ async fn commit(
             let rows = counted(sink.outside(), "row");
             track.warn(format!("{rows} outside the asked time: left to the request of their own day"));
         }
-        match sink.commit(drained.parents.as_ref()).await {
-            Ok(written) => track.wrote(&written),
-            Err(error) => {
-                outcome = Err(error);
-                break;
-            }
+        outcome = sink.commit(parents.clone(), track).await;
+        if outcome.is_err() {
+            break;
         }
     }
     for (_, sink) in sinks {

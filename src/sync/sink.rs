@@ -7,12 +7,14 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampMicrosecondType;
 use arrow_array::{Array, RecordBatch};
 use chrono::NaiveDate;
-use futures::stream::{self, StreamExt, TryStreamExt};
+use futures::stream::{self, StreamExt};
+use tokio_util::sync::CancellationToken;
 
 use crate::decode::{Bound, Decoder, Misfit};
-use crate::error::{Error, Result};
-use crate::lake::{Lake, Parents, Slice, Written};
+use crate::error::{Error, Kind, Result};
+use crate::lake::{Lake, Parents, Slice};
 use crate::plan::{Window, day};
+use crate::report::Track;
 use crate::schema::{Policy, Table};
 
 /// Rows decoded before they are handed on, so that batches are worth their overhead.
@@ -65,6 +67,8 @@ impl Sink {
         while self.decoder.more(&mut walk, BATCH)? {
             taken += self.decoder.len();
             self.cut.take(self.decoder.take()?).await?;
+            // The other lists share this thread, and their answers wait.
+            tokio::task::yield_now().await;
         }
         let rows = taken + self.decoder.len() - waiting;
         self.rows_read += rows as u64;
@@ -106,9 +110,24 @@ impl Sink {
 
     /// Lets every slice appear, several at a time: most of it is waiting for the
     /// disk or the store. After a failure the others are dropped where they stand.
-    pub(super) async fn commit(self, parents: Option<&Parents>) -> Result<Vec<Written>> {
-        let finished = stream::iter(self.cut.slices.into_values()).map(|slice| slice.finish(parents));
-        finished.buffered(COMMITS).try_collect().await
+    ///
+    /// Each is told to `track` as it appears, also when this is dropped in the
+    /// middle: a slice of which no run report tells would look like a stranger's.
+    pub(super) async fn commit(self, parents: Option<Arc<Parents>>, track: Arc<Track>) -> Result<()> {
+        let (lake, slices) = (Arc::clone(&self.cut.lake), self.cut.slices.into_values());
+        let stop = CancellationToken::new();
+        let _stop = stop.clone().drop_guard();
+        let work = async move {
+            let finish = async |slice: Slice| {
+                let written = slice.finish(parents.as_deref(), &stop).await;
+                written.as_ref().map_or_else(|_| stop.cancel(), |written| track.wrote(written));
+                written.map(|written| written.folders)
+            };
+            let finished: Vec<_> = stream::iter(slices).map(finish).buffered(COMMITS).collect().await;
+            lake.settle(all(finished)?.concat()).await
+        };
+        let done = self.cut.lake.write(work).detach().await;
+        done.map_err(|_| Error::interrupted())?
     }
 
     /// Drops everything; readers keep seeing what they saw.
@@ -163,6 +182,19 @@ impl Cut {
             Entry::Vacant(entry) => entry.insert(Slice::open(&self.lake, &self.table, day, self.now).await?),
         })
     }
+}
+
+/// All that was finished, or what failed: not what stopped because of it.
+fn all<T>(finished: Vec<Result<T>>) -> Result<Vec<T>> {
+    let (mut good, mut failed) = (Vec::new(), None);
+    for one in finished {
+        match one {
+            Ok(value) => good.push(value),
+            Err(error) if failed.as_ref().is_none_or(|e: &Error| e.kind == Kind::Interrupted) => failed = Some(error),
+            Err(_) => {}
+        }
+    }
+    failed.map_or(Ok(good), Err)
 }
 
 /// Neighbouring rows of one day, without copying them.

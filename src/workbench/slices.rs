@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use chrono::NaiveDate;
+use tokio_util::sync::CancellationToken;
 
 use super::catalog;
 use crate::lake::{Lake, Slice};
@@ -32,7 +33,7 @@ impl Slices {
             for batch in batches {
                 slice.add(batch).await?;
             }
-            slice.finish(None).await
+            slice.finish(None, &CancellationToken::new()).await
         });
         written.map(|w| (w.rows, w.bytes)).map_err(|e| e.to_string())
     }
