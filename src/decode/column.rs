@@ -7,6 +7,9 @@ use arrow_array::builder::{
     BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder, Int64Builder, StringBuilder,
     TimestampMicrosecondBuilder,
 };
+use arrow_array::cast::AsArray;
+
+use arrow_schema::ArrowError;
 
 use super::json::{Kind, Malformed, inner, unescape};
 use super::keep;
@@ -102,12 +105,15 @@ impl Column {
     }
 
     /// Lets the builder know of so many rows.
+    #[inline]
     fn fill(&mut self, rows: usize) {
-        let lacking = rows.saturating_sub(self.known);
-        if lacking == 0 {
-            return;
+        if self.known < rows {
+            self.append_rest(rows - self.known);
         }
-        self.known = rows;
+    }
+
+    fn append_rest(&mut self, lacking: usize) {
+        self.known += lacking;
         match (&mut self.builder, self.rest) {
             (Builder::Timestamp(b), Rest::Micros(micros)) => b.append_value_n(micros, lacking),
             (Builder::Bool(b), Rest::Flag(flag)) => b.append_n(lacking, flag),
@@ -119,6 +125,26 @@ impl Column {
             (Builder::Date(b), _) => b.append_nulls(lacking),
             (Builder::Timestamp(b), _) => b.append_nulls(lacking),
         }
+    }
+
+    /// Forgets all rows but the first so many.
+    pub(super) fn truncate(&mut self, rows: usize) -> Result<(), ArrowError> {
+        if self.known <= rows {
+            return Ok(());
+        }
+        let all = self.finish(self.known);
+        let first = all.slice(0, rows);
+        match &mut self.builder {
+            Builder::Text(b) | Builder::Json(b) => b.append_array(first.as_string())?,
+            Builder::Int(b) => b.append_array(first.as_primitive()),
+            Builder::Float(b) => b.append_array(first.as_primitive()),
+            Builder::Bool(b) => b.append_array(first.as_boolean()),
+            Builder::Decimal(b) => b.append_array(first.as_primitive()),
+            Builder::Date(b) => b.append_array(first.as_primitive()),
+            Builder::Timestamp(b) => b.append_array(first.as_primitive()),
+        }
+        self.known = rows;
+        Ok(())
     }
 
     /// The column of so many rows.

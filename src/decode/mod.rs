@@ -57,6 +57,13 @@ pub(crate) struct Decoder {
     scratch: String,
 }
 
+/// Rows that were decoded up to some moment.
+struct Mark {
+    rows: usize,
+    weight: usize,
+    misfits: BTreeMap<String, Misfit>,
+}
+
 /// Broken lines of a file that are told one by one.
 const TOLD: usize = 10;
 
@@ -229,6 +236,18 @@ impl Decoder {
             }
         }
         Ok(())
+    }
+
+    /// Where the rows stand, to come back to.
+    fn mark(&self) -> Mark {
+        Mark { rows: self.rows, weight: self.weight, misfits: self.misfits.clone() }
+    }
+
+    /// Forgets the rows since then.
+    fn back_to(&mut self, mark: Mark) -> Result<()> {
+        let forgotten = self.columns.iter_mut().try_for_each(|column| column.truncate(mark.rows));
+        (self.rows, self.weight, self.misfits) = (mark.rows, mark.weight, mark.misfits);
+        forgotten.map_err(|e| Error::contract(format!("rows could not be decoded again: {e}")))
     }
 
     /// Puts `_extra` together: what no column covers, and what did not fit.

@@ -19,6 +19,8 @@ pub(super) struct Node {
     pub(super) columns: Vec<(usize, usize)>,
     /// The list of the next level's records.
     pub(super) rows: bool,
+    /// Of a level: all columns that take their value from its objects.
+    pub(super) gives: Vec<usize>,
     /// Known, and deliberately not kept.
     pub(super) ignored: bool,
 }
@@ -114,6 +116,7 @@ pub(super) fn levels(table: &Table) -> Vec<Node> {
         if let From::Record(pointers) = &column.from {
             for (spelling, (up, pointer)) in pointers.iter().enumerate() {
                 place(*up, pointer, &|node| node.columns.push((index, spelling)));
+                place(*up, &Pointer::default(), &|level| level.gives.push(index));
             }
         }
     }

@@ -108,3 +108,29 @@ fn what_does_not_fit_is_kept_where_it_stood() {
     let extra = texts(&batch, "_extra").remove(0).unwrap();
     assert_eq!(extra, r#"{"code_attribution":{"lines_of_code":true,"lines_added":0.5}}"#);
 }
+
+/// A list inside a record is walked where it stands, and once more when something of the record comes after it.
+#[test]
+fn what_encloses_a_list_may_stand_before_or_after_it() {
+    let results = r#""results":[{"input_tokens":"many","model":"a"},{"input_tokens":2,"model":"b","new":[1]}]"#;
+    let (times, new) = (r#""start_time":1700000000,"end_time":1700086400"#, r#""badge":{"of":"the bucket"}"#);
+    let buckets = |orders: [[&str; 3]; 3]| {
+        let buckets = orders.map(|order| format!("{{{}}}", order.join(",")));
+        format!("{{\"data\":[{}]}}", buckets.join(","))
+    };
+    let decode = |text: String| {
+        let mut decoder = decoder("usage_completions");
+        assert_eq!(decoder.page(&text, &bound).unwrap(), 6);
+        let misfits: Vec<u64> = decoder.misfits().values().map(|m| m.count).collect();
+        assert_eq!(misfits, [3], "each value that does not fit is counted once");
+        decoder.take().unwrap()
+    };
+    let before = decode(buckets([[times, new, results]; 3]));
+    let extra = [r#""input_tokens":"many""#, r#""new":[1]"#];
+    let extra = extra.map(|more| Some(format!(r#"{{"..":{{"badge":{{"of":"the bucket"}}}},{more}}}"#)));
+    assert_eq!(texts(&before, "_extra").chunks(2).collect::<Vec<_>>(), [&extra; 3]);
+    let orders = [[times, results, new], [results, times, new], [results, new, times], [new, results, times]];
+    for (first, second) in orders.iter().flat_map(|a| orders.iter().map(move |b| (*a, *b))) {
+        assert_eq!(decode(buckets([[times, new, results], first, second])), before, "{first:?} {second:?}");
+    }
+}

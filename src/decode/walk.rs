@@ -1,9 +1,9 @@
 //! The walk along one answer: which text stands for which column.
 //!
 //! Each byte is looked at once. An answer's own list is walked where it stands,
-//! record by record, so that a caller can take full batches out in between; only
-//! a list inside a record (a bucket's results) is first leapt over, since what
-//! stands behind it belongs to its rows too.
+//! record by record, so that a caller can take full batches out in between. So is
+//! a list inside a record (a bucket's results) when all that the record gives to
+//! its rows stands before it; else it is leapt over first.
 
 use std::sync::Arc;
 
@@ -46,6 +46,11 @@ impl<'a> Row<'a> {
         if std::mem::replace(&mut self.values[column], value).is_none() {
             self.noted.push(column);
         }
+    }
+
+    /// Whether the column has a value that stays.
+    fn has(&self, column: usize) -> bool {
+        self.values[column].is_some_and(|value| Kind::of(value) != Kind::Null)
     }
 
     /// Bytes of its values.
@@ -175,33 +180,66 @@ impl Decoder {
     ) -> Result<()> {
         let Some((node, inner)) = levels.split_first() else { return Ok(()) };
         object(scanner)?;
-        let mut rows = None;
-        let (own, start) = (row.spares.len(), scanner.position());
-        fill(scanner, node, &mut Vec::new(), row, &mut rows).map_err(malformed)?;
-        if !node.columns.is_empty() {
-            // A column that takes the record whole covers all its members.
-            row.spares.truncate(own);
-            node.columns.iter().for_each(|(column, _)| row.note(*column, Some(scanner.since(start))));
-        }
         let depth = self.table.record_rows.len() - inner.len();
-        if depth == self.table.record_rows.len() {
-            return self.push(row, work);
+        let (own, start) = (row.spares.len(), scanner.position());
+        let (mut members, mut path, mut rows) = (Members::new(node), Vec::new(), None);
+        members.stops = !inner.is_empty() && node.columns.is_empty();
+        if fill(scanner, &mut members, &mut path, row, &mut rows).map_err(malformed)? {
+            self.enclose(row, own, 0, depth);
+            let (before, known) = (self.mark(), row.spares.len());
+            let start = scanner.position();
+            scanner.enter(b'[').map_err(malformed)?;
+            self.records_of(inner, scanner, row, work)?;
+            rows = Some(scanner.since(start));
+            fill(scanner, &mut members, &mut path, row, &mut rows).map_err(malformed)?;
+            self.enclose(row, known, known, depth);
+            if row.spares.len() == known {
+                return Ok(());
+            }
+            // Something that belongs to its rows came after the list: once more, with all of it.
+            self.back_to(before)?;
+        } else {
+            if !node.columns.is_empty() {
+                // A column that takes the record whole covers all its members.
+                row.spares.truncate(own);
+                node.columns.iter().for_each(|(column, _)| row.note(*column, Some(scanner.since(start))));
+            }
+            if inner.is_empty() {
+                return self.push(row, work);
+            }
+            self.enclose(row, own, 0, depth);
         }
+        let Some(list) = self.list(rows, depth)? else { return Ok(()) };
+        let mut scanner = Scanner::new(list);
+        scanner.enter(b'[').map_err(malformed)?;
+        self.records_of(inner, &mut scanner, row, work)
+    }
+
+    /// What is left over of a record gets to the rows inside it, as of one level further up.
+    fn enclose(&self, row: &mut Row<'_>, own: usize, from: usize, depth: usize) {
         // The envelope of an answer is not data; and what encloses a follower's
         // records is kept by the table that it follows.
         match depth == 0 || self.table.same_as.is_some() {
             true => row.spares.truncate(own),
-            false => row.spares.iter_mut().for_each(|spare| spare.path.insert(0, "..")),
+            false => row.spares.iter_mut().skip(from).for_each(|spare| spare.path.insert(0, "..")),
         }
-        let Some(list) = self.list(rows, depth)? else { return Ok(()) };
-        let (mut scanner, mut first, mut index) = (Scanner::new(list), true, 0_usize);
-        scanner.enter(b'[').map_err(malformed)?;
+    }
+
+    /// The records of a list, up to its end.
+    fn records_of<'a>(
+        &mut self,
+        levels: &[Node],
+        scanner: &mut Scanner<'a>,
+        outer: &Row<'a>,
+        work: &mut Work,
+    ) -> Result<()> {
         let (length, mut record) = (work.indices.len(), Row::default());
+        let (mut first, mut index) = (true, 0_usize);
         while scanner.element(&mut first).map_err(malformed)? {
             work.indices.truncate(length);
             work.indices.push(index);
-            record.begin(row, index);
-            self.level(inner, &mut scanner, &mut record, work)?;
+            record.begin(outer, index);
+            self.level(levels, scanner, &mut record, work)?;
             index += 1;
         }
         work.indices.truncate(length);
@@ -239,7 +277,8 @@ impl<'a> Walk<'a> {
     /// Reads the answer's own members, the list among them.
     fn envelope(&mut self, node: &Node) -> Result<Option<&'a str>> {
         let (mut list, start) = (None, self.scanner.position());
-        fill(&mut self.scanner, node, &mut Vec::new(), &mut self.row, &mut list).map_err(malformed)?;
+        fill(&mut self.scanner, &mut Members::new(node), &mut Vec::new(), &mut self.row, &mut list)
+            .map_err(malformed)?;
         for (column, _) in &node.columns {
             self.row.note(*column, Some(self.scanner.since(start)));
         }
@@ -287,27 +326,48 @@ fn twice(scanner: &Scanner<'_>) -> Malformed {
     Malformed { at: scanner.position(), what: "the list of records comes twice" }
 }
 
-/// Notes the values of one object. Recursion goes as deep as the table's tree, no deeper.
+/// One object's members, and how far they were read.
+struct Members<'n> {
+    node: &'n Node,
+    entered: bool,
+    first: bool,
+    /// The last one that the table knows.
+    last: Option<usize>,
+    /// Whether to stop before the list of records, if all that its rows need of the object is there.
+    stops: bool,
+}
+
+impl<'n> Members<'n> {
+    fn new(node: &'n Node) -> Members<'n> {
+        Members { node, entered: false, first: true, last: None, stops: false }
+    }
+}
+
+/// Notes the values of one object; true when it stopped before the list, and is to be called again after it.
+/// Recursion goes as deep as the table's tree, no deeper.
 fn fill<'a>(
     scanner: &mut Scanner<'a>,
-    node: &Node,
+    members: &mut Members<'_>,
     path: &mut Vec<&'a str>,
     row: &mut Row<'a>,
     rows: &mut Option<&'a str>,
-) -> std::result::Result<(), Malformed> {
-    scanner.enter(b'{')?;
-    let (mut first, mut last) = (true, None);
+) -> std::result::Result<bool, Malformed> {
+    let node = members.node;
+    if !std::mem::replace(&mut members.entered, true) {
+        scanner.enter(b'{')?;
+    }
     loop {
-        let guess = node.guess(last);
-        let Some((name, guessed)) = scanner.member_like(&mut first, guess.map(|(_, written)| written))? else { break };
+        let guess = node.guess(members.last);
+        let written = guess.map(|(_, written)| written);
+        let Some((name, guessed)) = scanner.member_like(&mut members.first, written)? else { break };
         let index = match guess {
             Some((index, _)) if guessed => Some(index),
             _ => node.find(name),
         };
         if let (Some(index), false) = (index, guessed) {
-            node.learn(last, index);
+            node.learn(members.last, index);
         }
-        last = index.or(last);
+        members.last = index.or(members.last);
         let known = index.and_then(|index| node.members.get(index)).map(|member| &member.node);
         let Some(known) = known else {
             let value = scanner.value()?;
@@ -318,7 +378,7 @@ fn fill<'a>(
             let own = row.spares.len();
             let start = scanner.position();
             path.push(name);
-            fill(scanner, known, path, row, rows)?;
+            fill(scanner, &mut Members::new(known), path, row, rows)?;
             path.pop();
             if !known.columns.is_empty() {
                 // Kept whole by a column, so nothing inside is spare.
@@ -328,6 +388,10 @@ fn fill<'a>(
             continue;
         }
         if known.rows {
+            let alone = known.columns.is_empty() && rows.is_none() && node.gives.iter().all(|c| row.has(*c));
+            if std::mem::take(&mut members.stops) && alone && scanner.peek()? == b'[' {
+                return Ok(true);
+            }
             // Its text is checked when its records are walked.
             let value = scanner.leap()?;
             if rows.replace(value).is_some() {
@@ -339,7 +403,7 @@ fn fill<'a>(
         let value = scanner.value()?;
         note(known, path, name, value, row);
     }
-    Ok(())
+    Ok(false)
 }
 
 /// Gives a value to its columns, or keeps it where no column takes it.
@@ -347,7 +411,7 @@ fn note<'a>(known: &Node, path: &[&'a str], name: &'a str, value: &'a str, row: 
     let mut taken = known.rows || known.ignored;
     for &(column, spelling) in &known.columns {
         // A column with two spellings, or a name that comes twice: the first value stays.
-        if row.values[column].is_none_or(|v| Kind::of(v) == Kind::Null) {
+        if !row.has(column) {
             row.note(column, Some(value));
             taken = true;
             if spelling > 0 || !row.respelled.is_empty() {

@@ -116,6 +116,9 @@ pub(super) fn merged_schema(table: &Table, old: Option<&OldRows>) -> Result<Sche
 
 /// The batch in the columns of `schema`; missing ones are null.
 pub(super) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    if batch.schema_ref() == schema {
+        return Ok(batch.clone());
+    }
     let column = |field: &Arc<arrow_schema::Field>| match batch.column_by_name(field.name()) {
         Some(array) => Arc::clone(array),
         None => new_null_array(field.data_type(), batch.num_rows()),
