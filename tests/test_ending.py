@@ -9,10 +9,11 @@ import subprocess
 
 import pytest
 
-from conftest import BINARY, PATIENCE, clean_environment, command, contents, settings, start_simulator, state, sync
+from conftest import BINARY, PATIENCE, clean_environment, command, contents, settings, start_simulator, start_sync, state, sync
 from held import FLAGS, SINCE, TABLES, Held, assert_true
 from reliability import PROCESS, record
 from scripted import Hold, Scripted, page, user
+from stores import until
 from truth import without
 
 DONE = [table for table in TABLES if table != "users"]
@@ -172,3 +173,21 @@ def test_max_duration_also_ends_a_run_that_has_nothing_yet(dest):
         assert run.report["interrupted"] and run.table("users")["status"] == "interrupted"
         server.answers["/organization/users"] = [page(user("user-1"))]
         sync(dest, server, "--tables", "users", "--max-duration", "10m")
+
+
+def test_ctrl_c_in_the_middle_of_a_commit(dest):
+    """Of the days that appeared before it, or while it was heeded, the run report tells: `verify` knows all of them."""
+    company, days = start_simulator("--projects", 2, "--users", 3, "--history-days", 120), ("--tables", "usage_completions")
+    process = start_sync(dest, company, *days)
+    until(lambda: next(dest.glob("usage_completions/date=*/data.parquet"), None) or process.poll() is not None)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=PATIENCE)
+    told = {each["path"] for each in report_of(dest)["tables"]["usage_completions"]["objects"]}
+    assert told == {str(path.relative_to(dest)) for path in dest.glob("usage_completions/*/*.parquet")} != set()
+    assert process.returncode in (0, 2) and b"panicked" not in err
+    assert command("verify", "--dest", dest, code=0) and not list(dest.glob("_staging/*"))
+    sync(dest, company, *days)
+    assert_true(dest, company, ["usage_completions"])
+    company.stop()
+    record("Ctrl-C", "while a window of many days is committed", "some of its days", "exit 2; the report tells of each day that appeared",
+           "`verify` found nothing; the next sync gave the truth", PROCESS)

@@ -8,7 +8,6 @@ use arrow_array::builder::{
     TimestampMicrosecondBuilder,
 };
 use arrow_array::cast::AsArray;
-
 use arrow_schema::ArrowError;
 
 use super::json::{Kind, Malformed, inner, unescape};
@@ -27,6 +26,7 @@ pub(super) enum Fit {
 }
 
 pub(super) struct Column {
+    kind: Type,
     builder: Builder,
     /// Rows that the builder knows of. Those after it up to the next value are filled in when that comes:
     /// many columns have hardly any value, and a row then costs them nothing.
@@ -55,17 +55,7 @@ enum Builder {
 
 impl Column {
     pub(super) fn new(kind: Type, rest: Rest) -> Column {
-        let builder = match kind {
-            Type::String => Builder::Text(StringBuilder::new()),
-            Type::Json => Builder::Json(StringBuilder::new()),
-            Type::Int => Builder::Int(Int64Builder::new()),
-            Type::Float => Builder::Float(Float64Builder::new()),
-            Type::Bool => Builder::Bool(BooleanBuilder::new()),
-            Type::Decimal => Builder::Decimal(Decimal128Builder::new().with_data_type(kind.arrow())),
-            Type::Date => Builder::Date(Date32Builder::new()),
-            Type::Timestamp => Builder::Timestamp(TimestampMicrosecondBuilder::new().with_data_type(kind.arrow())),
-        };
-        Column { builder, known: 0, rest }
+        Column { kind, builder: Builder::new(kind, 0, 0), known: 0, rest }
     }
 
     /// The JSON value of row number `row`; nothing is appended where it does not fit.
@@ -132,7 +122,7 @@ impl Column {
         if self.known <= rows {
             return Ok(());
         }
-        let all = self.finish(self.known);
+        let all = self.builder.finish();
         let first = all.slice(0, rows);
         match &mut self.builder {
             Builder::Text(b) | Builder::Json(b) => b.append_array(first.as_string())?,
@@ -149,9 +139,38 @@ impl Column {
 
     /// The column of so many rows.
     pub(super) fn finish(&mut self, rows: usize) -> ArrayRef {
+        let is_used = self.known > 0;
         self.fill(rows);
         self.known = 0;
-        match &mut self.builder {
+        let column = self.builder.finish();
+        if is_used {
+            // The next rows will be about as many and as long: growing step by step copies them each time.
+            let bytes = column.as_string_opt::<i32>().map_or(0, |texts| texts.value_data().len());
+            self.builder = Builder::new(self.kind, rows, bytes);
+        }
+        column
+    }
+}
+
+impl Builder {
+    /// With room for so many rows, and for so many bytes of text in all of them.
+    fn new(kind: Type, rows: usize, bytes: usize) -> Builder {
+        match kind {
+            Type::String => Builder::Text(StringBuilder::with_capacity(rows, bytes)),
+            Type::Json => Builder::Json(StringBuilder::with_capacity(rows, bytes)),
+            Type::Int => Builder::Int(Int64Builder::with_capacity(rows)),
+            Type::Float => Builder::Float(Float64Builder::with_capacity(rows)),
+            Type::Bool => Builder::Bool(BooleanBuilder::with_capacity(rows)),
+            Type::Decimal => Builder::Decimal(Decimal128Builder::with_capacity(rows).with_data_type(kind.arrow())),
+            Type::Date => Builder::Date(Date32Builder::with_capacity(rows)),
+            Type::Timestamp => {
+                Builder::Timestamp(TimestampMicrosecondBuilder::with_capacity(rows).with_data_type(kind.arrow()))
+            }
+        }
+    }
+
+    fn finish(&mut self) -> ArrayRef {
+        match self {
             Builder::Text(b) | Builder::Json(b) => Arc::new(b.finish()),
             Builder::Int(b) => Arc::new(b.finish()),
             Builder::Float(b) => Arc::new(b.finish()),
