@@ -25,6 +25,7 @@ mod warehouse;
 #[doc(hidden)]
 pub mod workbench;
 
+use std::num::NonZero;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -48,7 +49,13 @@ pub fn main() -> ExitCode {
     // Whole microseconds, as Parquet keeps them: rows are told apart by this moment.
     let now = Utc::now().trunc_subsecs(6);
     // Each thread keeps freed memory to itself: more of them than can run at once cost, and gain nothing.
-    let runtime = tokio::runtime::Builder::new_multi_thread().max_blocking_threads(FILE_THREADS).enable_all().build();
+    // One more has the requests of a sync (`sync::run_apart`).
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores.saturating_sub(1).max(1))
+        .max_blocking_threads(FILE_THREADS)
+        .enable_all()
+        .build();
     let outcome = match runtime {
         Ok(runtime) => {
             let outcome = runtime.block_on(command(cli.command, now));

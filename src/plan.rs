@@ -57,21 +57,37 @@ pub(crate) fn windows(
         Policy::Merge => (start, end),
         _ => (midnight(start), midnight(end + Duration::days(1) - Duration::microseconds(1))),
     };
-    split(start, end.min(now), slices.window)
+    let (end, window) = (end.min(now), Duration::seconds(slices.window));
+    // An answer holds all buckets of its days, and nobody knows yet how large they are: of many days a few come first.
+    let first = if policy == Policy::Replace { Duration::days(FIRST).min(window) } else { window };
+    split(start, end, if end - start > window { first } else { window }, window)
 }
 
-/// Cuts a span at midnights, each piece at most `window` seconds long. What fits into one
-/// window is one: a look-back of an hour is not two questions because midnight was in it.
-fn split(start: DateTime<Utc>, end: DateTime<Utc>, window: i64) -> Vec<Window> {
+/// Days of the first of several windows of buckets.
+const FIRST: i64 = 3;
+
+/// Cuts a span at midnights, the first piece at most `first` long and each other one `window`. What fits into
+/// one window is one: a look-back of an hour is not two questions because midnight was in it.
+fn split(start: DateTime<Utc>, end: DateTime<Utc>, first: Duration, window: Duration) -> Vec<Window> {
     let mut windows = Vec::new();
-    let mut from = start;
+    let (mut from, mut length) = (start, first);
     while from < end {
-        let window = Duration::seconds(window);
-        let to = if end - from <= window { end } else { midnight(from) + window };
+        let to = if end - from <= length { end } else { midnight(from) + length };
         windows.push(Window { start: from, end: to });
-        from = to;
+        (from, length) = (to, window);
     }
     windows
+}
+
+/// A window's first so many days, and what is left of it.
+pub(crate) fn cut(window: Window, days: u64) -> (Window, Option<Window>) {
+    let length = i64::try_from(days.max(1)).ok().and_then(Duration::try_days);
+    match length.and_then(|length| midnight(window.start).checked_add_signed(length)) {
+        Some(middle) if middle < window.end => {
+            (Window { end: middle, ..window }, Some(Window { start: middle, ..window }))
+        }
+        _ => (window, None),
+    }
 }
 
 /// Where the settled cursor stands after `window` was drained.
@@ -162,10 +178,9 @@ mod tests {
     #[test]
     fn first_sync_reads_the_history_in_windows() {
         let got = windows(&slices(31 * 86_400, 0), Policy::Replace, None, at(NOW), Wish::default());
-        assert_eq!(got.len(), 2);
-        assert_eq!(got[0].start, at("2026-10-12T00:00:00Z"));
-        assert_eq!(got[0].end, got[1].start);
-        assert_eq!(got[1].end, at(NOW));
+        let ends = ["2026-10-12T00:00:00Z", "2026-10-15T00:00:00Z", "2026-11-15T00:00:00Z", NOW].map(at);
+        assert_eq!(got.iter().map(|w| w.start).collect::<Vec<_>>(), ends[..3]);
+        assert_eq!(got.iter().map(|w| w.end).collect::<Vec<_>>(), ends[1..]);
     }
 
     #[test]
@@ -264,6 +279,7 @@ mod tests {
             since in prop::option::of(ago(1_000 * DAYS)),
             until in prop::option::of(ago(1_000 * DAYS)),
             full_refresh in any::<bool>(),
+            days in 0_u64..50,
         ) {
             let slices = Slices { history, ..slices(window * DAYS, lookback) };
             let wish = Wish { since, until, full_refresh };
@@ -285,6 +301,10 @@ mod tests {
                 prop_assert!(piece.start < piece.end && piece.end - piece.start <= Duration::days(window));
                 let whole = |moment| midnight(moment) == moment || moment == at(NOW);
                 prop_assert!(policy == Policy::Merge || (whole(piece.start) && whole(piece.end)));
+                let (some, rest) = cut(*piece, days);
+                prop_assert!(some.start == piece.start && some.days().count() as u64 <= days.max(1));
+                prop_assert_eq!(rest.map_or(some.end, |rest| rest.end), piece.end);
+                prop_assert!(rest.is_none_or(|rest| rest.start == some.end && whole(some.end) && rest.start < rest.end));
             }
         }
 

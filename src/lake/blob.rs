@@ -60,7 +60,7 @@ impl Lake {
         let name = Lake::blob_name(id);
         let aside = self.path(&["_staging", &format!("{FILES}~{day}~{name}")]);
         let upload = Upload::new(self, aside);
-        Ok(Blob { lake: Arc::clone(self), day, name, parts: Parts::default(), upload })
+        Ok(Blob { lake: Arc::clone(self), day, name, parts: Parts::new(self), upload })
     }
 }
 
@@ -77,7 +77,7 @@ impl Blob {
 
     /// Lets the file appear; gives its path.
     pub(crate) async fn finish(mut self) -> Result<String> {
-        let parts = std::mem::take(&mut self.parts);
+        let parts = self.parts.take();
         let sha256 = parts.sha256();
         let day = format!("date={}", self.day);
         // Parts as they are: the name is encoded already, and must not be twice.

@@ -19,24 +19,39 @@ use tokio::task::JoinSet;
 use super::Lake;
 use super::appear::Aside;
 
-/// Part size: the least that S3 takes.
+/// Size of a part: the least that S3 takes, since until then it stays in memory,
 const PART: usize = 5 << 20;
+/// and for a disk, what makes waiting for it worth while.
+const DISK_PART: usize = 256 << 10;
 /// Parts that are on their way at the same time.
 const PARTS: usize = 2;
 
 /// An object's bytes as they are written, cut into parts. Nothing is copied on its way from here.
-#[derive(Default)]
 pub(super) struct Parts {
+    size: usize,
     full: Vec<Vec<u8>>,
     last: Vec<u8>,
     sha256: Sha256,
 }
 
 impl Parts {
+    pub(super) fn new(lake: &Lake) -> Parts {
+        Parts::of(if lake.folder.is_some() { DISK_PART } else { PART })
+    }
+
+    fn of(size: usize) -> Parts {
+        Parts { size, full: Vec::new(), last: Vec::new(), sha256: Sha256::new() }
+    }
+
+    /// What came so far; none of it stays.
+    pub(super) fn take(&mut self) -> Parts {
+        mem::replace(self, Parts::of(self.size))
+    }
+
     pub(super) fn add(&mut self, mut bytes: &[u8]) {
         self.sha256.update(bytes);
-        while self.last.len() + bytes.len() >= PART {
-            let (fits, rest) = bytes.split_at(PART - self.last.len());
+        while self.last.len() + bytes.len() >= self.size {
+            let (fits, rest) = bytes.split_at(self.size - self.last.len());
             self.last.extend_from_slice(fits);
             self.full.push(mem::take(&mut self.last));
             bytes = rest;

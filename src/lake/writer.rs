@@ -45,7 +45,7 @@ pub(super) struct Appeared {
 impl Writer {
     /// Writes where readers do not look; `sample` is of the object's rows.
     pub(super) fn new(lake: &Arc<Lake>, table: &Table, path: Path, sample: &RecordBatch) -> Result<Writer> {
-        let encoder = Encoder::new(Parts::default(), &sample.schema(), properties(table, sample));
+        let encoder = Encoder::new(Parts::new(lake), &sample.schema(), properties(table, sample));
         let encoder = encoder.map_err(|e| unwritten(&e, lake, &path))?;
         let upload = Upload::new(lake, lake.aside(&path));
         Ok(Writer { encoder, upload, lake: Arc::clone(lake), path })
@@ -78,7 +78,7 @@ impl Writer {
     /// Completes the object and lets it appear.
     pub(super) async fn finish(&mut self) -> Result<Appeared> {
         let bytes = self.encoder.finish().map_err(|e| unwritten(&e, &self.lake, &self.path))?;
-        let parts = std::mem::take(self.encoder.sink());
+        let parts = self.encoder.sink().take();
         let sha256 = parts.sha256();
         let finished = self.upload.finish(parts, &self.path).await;
         let folders = finished.map_err(|e| storage(&e, self.lake.shown()).at(self.lake.relative(&self.path)))?;

@@ -44,6 +44,9 @@ pub(crate) use units::Source;
 const WINDOWS: usize = 8;
 /// Memory for the pages and rows of all windows that are read at the same time, in MiB.
 const ROOM: u32 = 56;
+/// What a window should bring at most, in bytes: there are answers that hold all of it, and stores to which
+/// nothing can be sent before there are 5 MiB of an object.
+const FULL: u64 = 12 << 20;
 /// What a window's rows take of it: see [`sink`], which writes them on when they are more.
 const ROWS: u64 = 6;
 /// What the first window of a table takes of it: nobody knows yet how large its pages are.
@@ -231,20 +234,24 @@ async fn sync(run: &Arc<Run>, table: &Arc<Table>) -> Result<()> {
     let newest = windows.last().copied();
     // Each in a task of its own, so that the others go on while one is committed.
     let read = |window| run.lake.spawn(read::window(Arc::clone(run), tables.clone(), window));
-    let (mut windows, mut reads) = (windows.into_iter().peekable(), VecDeque::new());
-    // The first window is read alone: it tells how large the pages are.
-    let (mut width, mut held) = (1, false);
+    let (mut windows, mut reads) = (VecDeque::from(windows), VecDeque::new());
+    // The first window is read alone: it tells how large the pages are, and how much a day brings.
+    let (mut width, mut held, mut heaviest) = (1, false, 1);
     loop {
-        while reads.len() < width && windows.peek().is_some() {
+        while reads.len() < width && !windows.is_empty() {
             // Who holds room does not wait for more: it is given back only when its windows are committed.
             let Some(room) = run.room_for(table, reads.is_empty()).await? else { break };
-            reads.extend(windows.next().map(|window| (room, read(window))));
+            let Some(window) = windows.pop_front() else { break };
+            let (window, rest) = plan::cut(window, FULL / heaviest);
+            rest.into_iter().for_each(|rest| windows.push_front(rest));
+            reads.push_back((room, read(window)));
         }
         let Some((_room, read)) = reads.pop_front() else { break };
         let pieces = read.await.map_err(|_| Error::interrupted())??;
         width = WINDOWS;
         for (window, drained) in pieces {
             let settles = plan::settles(window, drained.hold, &mut held);
+            heaviest = heaviest.max(drained.bytes_read() / window.days().count().max(1) as u64);
             commit(run, drained, &tables, &existing).await?;
             if let Some(settles) = settles {
                 checkpoint(run, &tables, |settled| plan::advance(settled, settles, table.policy), false).await?;

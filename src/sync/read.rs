@@ -180,6 +180,10 @@ impl Drained {
         Drained { sinks, parents: None, hold: None, extent: Extent::default() }
     }
 
+    pub(super) fn bytes_read(&self) -> u64 {
+        self.sinks.first().map_or(0, |sink| sink.bytes_read)
+    }
+
     pub(super) async fn abandon(self) {
         for sink in self.sinks {
             sink.abandon().await;

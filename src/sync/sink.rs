@@ -27,6 +27,7 @@ const HELD: usize = 4 << 20;
 pub(super) struct Sink {
     decoder: Decoder,
     pub(super) rows_read: u64,
+    pub(super) bytes_read: u64,
     cut: Cut,
 }
 
@@ -46,6 +47,7 @@ impl Sink {
         Sink {
             decoder: Decoder::new(Arc::clone(table), now),
             rows_read: 0,
+            bytes_read: 0,
             cut: Cut { lake, table: Arc::clone(table), window, now, slices, outside: 0 },
         }
     }
@@ -72,6 +74,7 @@ impl Sink {
         }
         let rows = taken + self.decoder.len() - waiting;
         self.rows_read += rows as u64;
+        self.bytes_read += text.len() as u64;
         Ok(rows)
     }
 
@@ -79,6 +82,7 @@ impl Sink {
     pub(super) async fn lines(&mut self, text: &str, bound: &Bound<'_>) -> Result<(usize, Vec<Error>)> {
         let (rows, errors) = self.decoder.lines(text, bound);
         self.rows_read += rows as u64;
+        self.bytes_read += text.len() as u64;
         if self.decoder.len() >= BATCH {
             self.cut.take(self.decoder.take()?).await?;
         }
