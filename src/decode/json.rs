@@ -219,31 +219,34 @@ impl<'a> Scanner<'a> {
 
     /// Steps over the next value, checking it.
     pub(crate) fn skip(&mut self) -> Result<(), Malformed> {
-        // One bit for each open bracket: true = object.
-        let mut open: Vec<bool> = Vec::new();
+        // One bit for each open bracket: 1 = object.
+        let (mut objects, mut open) = ([0_u64; MAX_DEPTH / 64], 0_usize);
         let mut first = false;
         loop {
             let next = self.peek()?;
             match next {
-                b'{' | b'[' if open.len() == MAX_DEPTH => return self.fail("nested too deeply"),
+                b'{' | b'[' if open == MAX_DEPTH => return self.fail("nested too deeply"),
                 b'{' | b'[' => {
                     self.at += 1;
-                    open.push(next == b'{');
+                    let bit = 1 << (open % 64);
+                    let word = &mut objects[open / 64];
+                    *word = if next == b'{' { *word | bit } else { *word & !bit };
+                    open += 1;
                     first = true;
                 }
                 _ => self.scalar(next)?,
             }
             // Close what ends here, then go to the next value of what is still open.
             loop {
-                let Some(&object) = open.last() else { return Ok(()) };
-                let more = match object {
+                let Some(last) = open.checked_sub(1) else { return Ok(()) };
+                let more = match objects[last / 64] >> (last % 64) & 1 == 1 {
                     true => self.member(&mut first)?.is_some(),
                     false => self.element(&mut first)?,
                 };
                 if more {
                     break;
                 }
-                open.pop();
+                open = last;
                 first = false;
             }
         }

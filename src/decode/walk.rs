@@ -182,16 +182,16 @@ impl Decoder {
         object(scanner)?;
         let depth = self.table.record_rows.len() - inner.len();
         let (own, start) = (row.spares.len(), scanner.position());
-        let (mut members, mut path, mut rows) = (Members::new(node), Vec::new(), None);
+        let (mut members, mut rows) = (Members::new(node), None);
         members.stops = !inner.is_empty() && node.columns.is_empty();
-        if fill(scanner, &mut members, &mut path, row, &mut rows).map_err(malformed)? {
+        if fill(scanner, &mut members, None, row, &mut rows).map_err(malformed)? {
             self.enclose(row, own, 0, depth);
             let (before, known) = (self.mark(), row.spares.len());
             let start = scanner.position();
             scanner.enter(b'[').map_err(malformed)?;
             self.records_of(inner, scanner, row, work)?;
             rows = Some(scanner.since(start));
-            fill(scanner, &mut members, &mut path, row, &mut rows).map_err(malformed)?;
+            fill(scanner, &mut members, None, row, &mut rows).map_err(malformed)?;
             self.enclose(row, known, known, depth);
             if row.spares.len() == known {
                 return Ok(());
@@ -277,8 +277,7 @@ impl<'a> Walk<'a> {
     /// Reads the answer's own members, the list among them.
     fn envelope(&mut self, node: &Node) -> Result<Option<&'a str>> {
         let (mut list, start) = (None, self.scanner.position());
-        fill(&mut self.scanner, &mut Members::new(node), &mut Vec::new(), &mut self.row, &mut list)
-            .map_err(malformed)?;
+        fill(&mut self.scanner, &mut Members::new(node), None, &mut self.row, &mut list).map_err(malformed)?;
         for (column, _) in &node.columns {
             self.row.note(*column, Some(self.scanner.since(start)));
         }
@@ -348,7 +347,7 @@ impl<'n> Members<'n> {
 fn fill<'a>(
     scanner: &mut Scanner<'a>,
     members: &mut Members<'_>,
-    path: &mut Vec<&'a str>,
+    above: Option<&Above<'_, 'a>>,
     row: &mut Row<'a>,
     rows: &mut Option<&'a str>,
 ) -> std::result::Result<bool, Malformed> {
@@ -371,19 +370,17 @@ fn fill<'a>(
         let known = index.and_then(|index| node.members.get(index)).map(|member| &member.node);
         let Some(known) = known else {
             let value = scanner.value()?;
-            spare(path, name, value, row);
+            spare(above, name, value, row);
             continue;
         };
         if !known.members.is_empty() && scanner.peek()? == b'{' {
             let own = row.spares.len();
             let start = scanner.position();
-            path.push(name);
-            fill(scanner, &mut Members::new(known), path, row, rows)?;
-            path.pop();
+            fill(scanner, &mut Members::new(known), Some(&Above { above, name }), row, rows)?;
             if !known.columns.is_empty() {
                 // Kept whole by a column, so nothing inside is spare.
                 row.spares.truncate(own);
-                note(known, path, name, scanner.since(start), row);
+                note(known, above, name, scanner.since(start), row);
             }
             continue;
         }
@@ -397,17 +394,17 @@ fn fill<'a>(
             if rows.replace(value).is_some() {
                 return Err(twice(scanner));
             }
-            note(known, path, name, value, row);
+            note(known, above, name, value, row);
             continue;
         }
         let value = scanner.value()?;
-        note(known, path, name, value, row);
+        note(known, above, name, value, row);
     }
     Ok(false)
 }
 
 /// Gives a value to its columns, or keeps it where no column takes it.
-fn note<'a>(known: &Node, path: &[&'a str], name: &'a str, value: &'a str, row: &mut Row<'a>) {
+fn note<'a>(known: &Node, above: Option<&Above<'_, 'a>>, name: &'a str, value: &'a str, row: &mut Row<'a>) {
     let mut taken = known.rows || known.ignored;
     for &(column, spelling) in &known.columns {
         // A column with two spellings, or a name that comes twice: the first value stays.
@@ -423,13 +420,20 @@ fn note<'a>(known: &Node, path: &[&'a str], name: &'a str, value: &'a str, row: 
     // A member with documented insides that is null has nothing to keep.
     let nothing = Kind::of(value) == Kind::Null && !known.members.is_empty();
     if !taken && !nothing {
-        spare(path, name, value, row);
+        spare(above, name, value, row);
     }
 }
 
-fn spare<'a>(path: &[&'a str], name: &'a str, value: &'a str, row: &mut Row<'a>) {
-    let mut full = Vec::with_capacity(path.len() + 1);
-    full.extend_from_slice(path);
-    full.push(name);
-    row.spares.push(Spare { path: full, value });
+/// A member around the one that is being read.
+#[derive(Clone, Copy)]
+struct Above<'p, 'a> {
+    above: Option<&'p Above<'p, 'a>>,
+    name: &'a str,
+}
+
+fn spare<'a>(above: Option<&Above<'_, 'a>>, name: &'a str, value: &'a str, row: &mut Row<'a>) {
+    let around = std::iter::successors(above, |member| member.above).map(|member| member.name);
+    let mut path: Vec<&str> = std::iter::once(name).chain(around).collect();
+    path.reverse();
+    row.spares.push(Spare { path, value });
 }

@@ -97,7 +97,7 @@ impl<W: Write + Send> Encoder<W> {
         }
         self.rows = 0;
         let columns = mem::take(&mut self.columns).into_iter();
-        let closed: Vec<_> = columns.map(|column| Ok(column.close()?.close().clone())).collect::<Result<_>>()?;
+        let closed: Vec<_> = columns.map(closed).collect::<Result<_>>()?;
         let chunks = mem::take(&mut *self.chunks.lock());
         // Where all columns have one page, an index of pages says what the footer says already.
         let indexed = chunks.iter().any(|chunk| chunk.sizes.len() > 1);
@@ -123,6 +123,14 @@ impl<W: Write + Send> Encoder<W> {
     pub(super) fn sink(&mut self) -> &mut W {
         self.file.inner_mut()
     }
+}
+
+/// What the library says of a finished column. Its indices of pages are taken out and not copied.
+fn closed(column: ArrowColumnWriter) -> Result<ColumnCloseResult> {
+    let mut chunk = column.close()?;
+    let said = chunk.close_mut();
+    let (column_index, offset_index) = (said.column_index.take(), said.offset_index.take());
+    Ok(ColumnCloseResult { column_index, offset_index, ..said.clone() })
 }
 
 /// The chunks of the open row group, in the order of its columns.

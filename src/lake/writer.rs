@@ -1,7 +1,6 @@
 //! One object being written: rows go in, whole parts go out, and it stands aside, complete, when it is finished.
 
-use std::collections::HashSet;
-use std::hash::Hash;
+use std::hash::BuildHasherDefault;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -14,8 +13,10 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
+use twox_hash::XxHash3_128;
 
 use super::encode::Encoder;
+use super::keys::KeyMap;
 use super::upload::{Parts, Upload};
 use super::{Lake, storage};
 use crate::error::{Error, Result};
@@ -118,17 +119,24 @@ fn properties(table: &Table, sample: &RecordBatch) -> WriterProperties {
 fn differ(values: &ArrayRef) -> bool {
     match values.data_type() {
         DataType::Int64 => true,
-        DataType::Utf8 => are_distinct(values.as_string::<i32>().iter().flatten()),
-        DataType::Timestamp(..) => are_distinct(values.as_primitive::<TimestampMicrosecondType>().iter().flatten()),
-        DataType::Decimal128(..) => are_distinct(values.as_primitive::<Decimal128Type>().iter().flatten()),
+        _ if values.len() - values.null_count() < SAMPLE => false,
+        DataType::Utf8 => are_distinct(values.as_string::<i32>().iter().flatten().map(str::as_bytes)),
+        DataType::Timestamp(..) => {
+            let times = values.as_primitive::<TimestampMicrosecondType>();
+            are_distinct(times.iter().flatten().map(i64::to_le_bytes))
+        }
+        DataType::Decimal128(..) => {
+            let amounts = values.as_primitive::<Decimal128Type>();
+            are_distinct(amounts.iter().flatten().map(i128::to_le_bytes))
+        }
         _ => false,
     }
 }
 
-/// The first thousand tell: where only a few thousand values are in use, two of these are the same.
-fn are_distinct<T: Hash + Eq>(values: impl Iterator<Item = T>) -> bool {
-    const SAMPLE: usize = 1_000;
-    const LEAST: usize = 200;
-    let mut seen = HashSet::new();
-    values.take(SAMPLE).all(|value| seen.insert(value)) && seen.len() >= LEAST
+/// Values that tell: where only a few thousand are in use, two of so many are the same.
+const SAMPLE: usize = 500;
+
+fn are_distinct(values: impl Iterator<Item = impl AsRef<[u8]>>) -> bool {
+    let mut seen = KeyMap::with_capacity_and_hasher(SAMPLE, BuildHasherDefault::default());
+    values.take(SAMPLE).all(|value| seen.insert(XxHash3_128::oneshot(value.as_ref()), ()).is_none())
 }
