@@ -32,7 +32,7 @@ use crate::error::{Error, Kind, Result};
 use crate::lake::{Lake, State, StateFile};
 use crate::plan::{self, Wish};
 use crate::report::{Track, counted};
-use crate::schema::{Catalog, Surface, Table};
+use crate::schema::{Catalog, Policy, Surface, Table};
 pub(crate) use parents::count as count_parents;
 pub(crate) use part::Part;
 use read::Extent;
@@ -46,7 +46,7 @@ const WINDOWS: usize = 8;
 const ROOM: u32 = 56;
 /// What a window should bring at most, in bytes: there are answers that hold all of it, and stores to which
 /// nothing can be sent before there are 5 MiB of an object.
-const FULL: u64 = 12 << 20;
+const FULL: u64 = 10 << 20;
 /// What a window's rows take of it: see [`sink`], which writes them on when they are more.
 const ROWS: u64 = 6;
 /// What the first window of a table takes of it: nobody knows yet how large its pages are.
@@ -88,9 +88,10 @@ impl Run {
         self.now.timestamp_micros()
     }
 
-    /// Room for one more window, from its first request until its rows are committed.
-    async fn room_for(&self, table: &Table, wait: bool) -> Result<Option<SemaphorePermit<'_>>> {
-        let needs = self.needs(table);
+    /// Room for one more window, from its first request until its rows are committed; `answer` is how large
+    /// an answer may be.
+    async fn room_for(&self, table: &Table, answer: u64, wait: bool) -> Result<Option<SemaphorePermit<'_>>> {
+        let needs = self.needs(table, answer);
         let room = match wait {
             true => self.room.acquire_many(needs).await.map(Some),
             false => return Ok(self.room.try_acquire_many(needs).ok()),
@@ -99,11 +100,11 @@ impl Run {
     }
 
     /// What a window of the table takes of the room: a page, the next one, and the rows that wait.
-    fn needs(&self, table: &Table) -> u32 {
+    fn needs(&self, table: &Table, answer: u64) -> u32 {
         const MIB: u64 = 1 << 20;
         match self.track(table).meter.largest.load(Ordering::Relaxed) {
             0 => UNKNOWN,
-            largest => u32::try_from(largest * 2 / MIB + ROWS).unwrap_or(ROOM).min(ROOM),
+            largest => u32::try_from(largest.max(answer) * 2 / MIB + ROWS).unwrap_or(ROOM).min(ROOM),
         }
     }
 
@@ -232,18 +233,25 @@ async fn sync(run: &Arc<Run>, table: &Arc<Table>) -> Result<()> {
     }
     let windows = plan::windows(slices, table.policy, settled, run.now, run.wish);
     let newest = windows.last().copied();
+    let days = |window: plan::Window| window.days().count().max(1) as u64;
     // Each in a task of its own, so that the others go on while one is committed.
     let read = |window| run.lake.spawn(read::window(Arc::clone(run), tables.clone(), window));
     let (mut windows, mut reads) = (VecDeque::from(windows), VecDeque::new());
     // The first window is read alone: it tells how large the pages are, and how much a day brings.
     let (mut width, mut held, mut heaviest) = (1, false, 1);
     loop {
-        while reads.len() < width && !windows.is_empty() {
-            // Who holds room does not wait for more: it is given back only when its windows are committed.
-            let Some(room) = run.room_for(table, reads.is_empty()).await? else { break };
-            let Some(window) = windows.pop_front() else { break };
+        while reads.len() < width
+            && let Some(window) = windows.pop_front()
+        {
             let (window, rest) = plan::cut(window, FULL / heaviest);
             rest.into_iter().for_each(|rest| windows.push_front(rest));
+            // Buckets may come all in one answer.
+            let answer = if table.policy == Policy::Replace { heaviest * days(window) } else { 0 };
+            // Who holds room does not wait for more: it is given back only when its windows are committed.
+            let Some(room) = run.room_for(table, answer, reads.is_empty()).await? else {
+                windows.push_front(window);
+                break;
+            };
             reads.push_back((room, read(window)));
         }
         let Some((_room, read)) = reads.pop_front() else { break };
@@ -251,7 +259,7 @@ async fn sync(run: &Arc<Run>, table: &Arc<Table>) -> Result<()> {
         width = WINDOWS;
         for (window, drained) in pieces {
             let settles = plan::settles(window, drained.hold, &mut held);
-            heaviest = heaviest.max(drained.bytes_read() / window.days().count().max(1) as u64);
+            heaviest = heaviest.max(drained.bytes_read() / days(window));
             commit(run, drained, &tables, &existing).await?;
             if let Some(settles) = settles {
                 checkpoint(run, &tables, |settled| plan::advance(settled, settles, table.policy), false).await?;
