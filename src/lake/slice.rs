@@ -40,6 +40,8 @@ pub(crate) struct Slice {
     schema: SchemaRef,
     pending: Vec<RecordBatch>,
     pending_bytes: usize,
+    /// Whether there was a writer: one that is lost had rows, and another must not go on without them.
+    begun: bool,
     /// The writer, at work on what was gathered before.
     writing: Option<AbortOnDropHandle<Result<Writer>>>,
     /// What it holds in memory, at most.
@@ -90,6 +92,7 @@ impl Slice {
             schema,
             pending: Vec::new(),
             pending_bytes: 0,
+            begun: false,
             writing: None,
             writing_bytes: 0,
             arrived: KeySet::default(),
@@ -200,8 +203,11 @@ impl Slice {
         self.pending_bytes = 0;
         let batches = std::mem::take(&mut self.pending);
         self.written.rows += batches.iter().map(|batch| batch.num_rows() as u64).sum::<u64>();
-        let writer = match self.written_on().await {
+        let writer = match self.writer_back().await {
             Some(writer) => writer?,
+            None if std::mem::replace(&mut self.begun, true) => {
+                return Err(Error::storage("the rows before these could not be written").at(self.written.path.clone()));
+            }
             None => {
                 let none = RecordBatch::new_empty(Arc::clone(&self.schema));
                 Writer::new(&self.lake, &self.table, self.path.clone(), batches.first().unwrap_or(&none))?
@@ -210,7 +216,8 @@ impl Slice {
         Ok((batches, writer))
     }
 
-    async fn written_on(&mut self) -> Option<Result<Writer>> {
+    /// Waits for the writer; none before the first rows, and after an error.
+    async fn writer_back(&mut self) -> Option<Result<Writer>> {
         let writer = self.writing.take()?.await;
         Some(writer.unwrap_or_else(|_| Err(Error::interrupted())))
     }
@@ -254,7 +261,7 @@ impl Slice {
 
     /// Takes back what was uploaded so far, and waits until it is.
     pub(crate) async fn abandon(mut self) {
-        if let Some(Ok(writer)) = self.written_on().await
+        if let Some(Ok(writer)) = self.writer_back().await
             && let Err(e) = writer.abandon().await
         {
             tracing::warn!(path = %self.written.path, error = %e, "an unfinished upload could not be taken back");

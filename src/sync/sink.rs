@@ -113,7 +113,7 @@ impl Sink {
     }
 
     /// Lets every slice appear, several at a time: most of it is waiting for the
-    /// disk or the store. After a failure the others are dropped where they stand.
+    /// disk or the store. After a failure those that did not begin to appear are dropped.
     ///
     /// Each is told to `track` as it appears, also when this is dropped in the
     /// middle: a slice of which no run report tells would look like a stranger's.
