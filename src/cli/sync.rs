@@ -224,21 +224,23 @@ fn run_id(now: DateTime<Utc>) -> String {
     format!("{}-{:08x}", now.format("%Y%m%dT%H%M%SZ"), random as u32)
 }
 
-/// The first signal ends the run in order, the second one at once.
+/// The first signal ends the run in order, the second one at once. Signals are caught from the call on, and
+/// not only when the task has its first turn.
 #[expect(clippy::exit, reason = "a second signal must not wait for anything")]
-async fn stop_on_signal(stop: CancellationToken) {
+fn stop_on_signal(stop: CancellationToken) -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
-        return;
-    };
-    for last in [false, true] {
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = int.recv() => {}
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    async move {
+        let (Ok(mut term), Ok(mut int)) = signals else { return };
+        for last in [false, true] {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = int.recv() => {}
+            }
+            if last {
+                std::process::exit(130);
+            }
+            stop.cancel();
         }
-        if last {
-            std::process::exit(130);
-        }
-        stop.cancel();
     }
 }
