@@ -9,11 +9,15 @@
 //!
 //! Nesting is limited to [`MAX_DEPTH`]; the scanner itself does not recurse.
 
+mod find;
 mod text;
+mod words;
 
 use std::fmt;
 
+pub(crate) use find::{pointer, records};
 pub(crate) use text::{has_escape, inner, unescape};
+use words::{are_same, plain_until, structure_from};
 
 /// Deeper nesting than any documented answer by far; a stack overflow is out of reach.
 pub(crate) const MAX_DEPTH: usize = 256;
@@ -383,91 +387,6 @@ impl<'a> Scanner<'a> {
         self.at = at;
         Ok(())
     }
-}
-
-/// Whether two texts of one length are the same. Names are short: comparing words where they stand is
-/// faster than the call of a function that is made for long texts.
-fn are_same(one: &[u8], other: &[u8]) -> bool {
-    match (one.last_chunk::<8>(), other.last_chunk::<8>()) {
-        (Some(end), Some(other_end)) => {
-            let words = one.as_chunks::<8>().0.iter().zip(other.as_chunks::<8>().0);
-            let differ = |(a, b): (&[u8; 8], &[u8; 8])| u64::from_ne_bytes(*a) ^ u64::from_ne_bytes(*b);
-            words.fold(differ((end, other_end)), |differs, pair| differs | differ(pair)) == 0
-        }
-        _ => one.iter().eq(other),
-    }
-}
-
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGHS: u64 = 0x8080_8080_8080_8080;
-
-/// Marks the bytes of a word that are this one; above the lowest of them, perhaps also some that are not.
-fn marks(word: u64, byte: u8) -> u64 {
-    let word = word ^ (ONES * u64::from(byte));
-    word.wrapping_sub(ONES) & !word & HIGHS
-}
-
-/// The first byte at or after `at` that is a quote, a backslash or a control
-/// character; eight at a time, because most of an answer is inside strings.
-fn plain_until(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(chunk) = bytes.get(at..at + 8).and_then(|c| <[u8; 8]>::try_from(c).ok()) {
-        let word = u64::from_le_bytes(chunk);
-        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
-        let found = marks(word, b'"') | marks(word, b'\\') | control;
-        if found != 0 {
-            // Borrows only spread upwards, so the lowest mark is a true one.
-            return at + (found.trailing_zeros() / 8) as usize;
-        }
-        at += 8;
-    }
-    while bytes.get(at).is_some_and(|b| *b != b'"' && *b != b'\\' && *b >= 0x20) {
-        at += 1;
-    }
-    at
-}
-
-/// The first quote or bracket at or after `at`, which is outside of strings. Little stands between two.
-fn structure_from(bytes: &[u8], at: usize) -> usize {
-    let rest = bytes.get(at..).unwrap_or_default();
-    let structure = |b: &u8| matches!(b, b'"' | b'{' | b'[' | b'}' | b']');
-    rest.iter().position(structure).map_or(bytes.len(), |found| at + found)
-}
-
-/// The texts of a list's records; a list that is not there has none.
-pub(crate) fn records<'a>(value: &'a str, list: Option<&crate::schema::Pointer>) -> Result<Vec<&'a str>, Malformed> {
-    let Some(list) = pointer(value, list.map_or(&[], |p| p.0.as_slice()))? else { return Ok(Vec::new()) };
-    let (mut scanner, mut first, mut records) = (Scanner::new(list), true, Vec::new());
-    if scanner.enter(b'[')? {
-        while scanner.element(&mut first)? {
-            records.push(scanner.value()?);
-        }
-    }
-    Ok(records)
-}
-
-/// The value at a pointer inside a value; none when it is not there.
-pub(crate) fn pointer<'a>(value: &'a str, segments: &[String]) -> Result<Option<&'a str>, Malformed> {
-    let Some((name, rest)) = segments.split_first() else { return Ok(Some(value)) };
-    let mut scanner = Scanner::new(value);
-    let mut first = true;
-    if scanner.enter(b'{')? {
-        while let Some(member) = scanner.member(&mut first)? {
-            let found = scanner.value()?;
-            if unescape(member).is_some_and(|m| m == name.as_str()) {
-                return pointer(found, rest);
-            }
-        }
-    } else if let (true, Ok(wanted)) = (scanner.enter(b'[')?, name.parse::<usize>()) {
-        let mut index = 0;
-        while scanner.element(&mut first)? {
-            let found = scanner.value()?;
-            if index == wanted {
-                return pointer(found, rest);
-            }
-            index += 1;
-        }
-    }
-    Ok(None)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::marks;
+use super::words::marks;
 
 /// The characters that a string's inner text stands for; none when it holds half
 /// of a surrogate pair, which no UTF-8 text can.
