@@ -169,7 +169,7 @@ impl Slice {
             self.pending_bytes += size(&batch);
             self.pending.push(batch);
         }
-        if self.pending_bytes >= PENDING { self.encode().await } else { Ok(()) }
+        if self.pending_bytes >= PENDING { self.encode(false).await } else { Ok(()) }
     }
 
     /// Bytes of rows that are in memory: waiting to be encoded, or in the buffers of the row group.
@@ -179,22 +179,21 @@ impl Slice {
 
     /// Gives the memory back: what came so far becomes a row group of its own.
     pub(crate) async fn ease(&mut self) -> Result<()> {
-        let (batches, mut writer) = self.gathered().await?;
-        self.writing_bytes = 0;
-        self.writing = Some(self.lake.write(async move {
-            writer.write(&batches).await?;
-            writer.flush().await?;
-            Ok(writer)
-        }));
-        Ok(())
+        self.encode(true).await
     }
 
-    /// Lets what was gathered be encoded; what came before it is by then.
-    async fn encode(&mut self) -> Result<()> {
+    /// Lets what was gathered be encoded, and end its row group if `ends`; what came before it is encoded by then.
+    async fn encode(&mut self, ends: bool) -> Result<()> {
         let pending = self.pending_bytes;
         let (batches, mut writer) = self.gathered().await?;
-        self.writing_bytes = pending + writer.held();
-        self.writing = Some(self.lake.write(async move { writer.write(&batches).await.map(|()| writer) }));
+        self.writing_bytes = if ends { 0 } else { pending + writer.held() };
+        self.writing = Some(self.lake.write(async move {
+            writer.write(&batches).await?;
+            if ends {
+                writer.flush().await?;
+            }
+            Ok(writer)
+        }));
         Ok(())
     }
 
