@@ -185,7 +185,7 @@ pub(crate) async fn perform(plan: Plan, now: DateTime<Utc>) -> Result<RunReport>
     let mut report = RunReport::begun(run_id, &lake, now);
     // Without objects yet: a run that is killed leaves this, and what it wrote is known by its time.
     keep(&report, &lake).await?;
-    crate::sync::run_apart(Arc::clone(&run)).await?;
+    let read = crate::sync::run_apart(Arc::clone(&run)).await;
     lake.at_rest().await;
     signals.abort();
     clock.inspect(|clock| clock.abort());
@@ -198,7 +198,7 @@ pub(crate) async fn perform(plan: Plan, now: DateTime<Utc>) -> Result<RunReport>
         tracing::warn!(%error, "the run report could not be kept");
     }
     lease.release().await;
-    Ok(report)
+    read.map(|()| report)
 }
 
 async fn keep(report: &RunReport, lake: &Lake) -> Result<()> {
