@@ -7,11 +7,11 @@
 from __future__ import annotations
 
 import json
-import time
 from datetime import datetime, timedelta, timezone
 
 from conftest import PATIENCE, Simulator, spec, start_sync
 from scripted import Hold, Scripted
+from stores import until
 from truth import bag, lake_rows, true_rows, without
 
 TABLES = ["users", "audit_logs", "costs", "projects", "project_api_keys"]
@@ -25,15 +25,6 @@ def assert_true(dest, simulator: Simulator, tables=TABLES) -> None:
     for table in tables:
         alive = [row for row in lake_rows(dest, spec(table)) if not row.get("_deleted")]
         assert bag(without(row, "_synced_at", "_deleted") for row in alive) == bag(true_rows(spec(table), simulator.truth(table))), table
-
-
-def until(true) -> None:
-    """Waits for something that another process does."""
-    for _ in range(PATIENCE * 20):
-        if true():
-            return
-        time.sleep(0.05)
-    raise AssertionError("it never came about")
 
 
 def all_but_the_users_are_done(dest) -> bool:
