@@ -10,20 +10,10 @@ use arrow_array::builder::{
 use arrow_array::cast::AsArray;
 use arrow_schema::ArrowError;
 
-use super::json::{Kind, Malformed, inner, unescape};
-use super::keep;
+use super::json::{Kind, Malformed, Scanner};
+use super::scalar::{Fit, Scalar, read};
 use super::value;
 use crate::schema::Type;
-
-/// How a value went into its column.
-#[derive(Clone, Copy, PartialEq)]
-pub(super) enum Fit {
-    Whole,
-    /// Rounded: the column has it, but the exact text is worth keeping.
-    Rounded,
-    /// Not of the column's type: the column is null.
-    Not,
-}
 
 pub(super) struct Column {
     kind: Type,
@@ -31,15 +21,13 @@ pub(super) struct Column {
     /// Rows that the builder knows of. Those after it up to the next value are filled in when that comes:
     /// many columns have hardly any value, and a row then costs them nothing.
     known: usize,
-    rest: Rest,
-}
-
-/// What a row has in a column for which it brings no value.
-#[derive(Clone, Copy)]
-pub(super) enum Rest {
-    Null,
-    Micros(i64),
-    Flag(bool),
+    /// The turn in which a value came.
+    taken: u64,
+    /// What a row has if it brings no value.
+    rest: Scalar<'static>,
+    /// The same, where nothing stands for the rows.
+    usual: Scalar<'static>,
+    stands: bool,
 }
 
 enum Builder {
@@ -54,43 +42,80 @@ enum Builder {
 }
 
 impl Column {
-    pub(super) fn new(kind: Type, rest: Rest) -> Column {
-        Column { kind, builder: Builder::new(kind, 0, 0), known: 0, rest }
+    pub(super) fn new(kind: Type, usual: Scalar<'static>) -> Column {
+        let builder = Builder::new(kind, 0, 0);
+        Column { kind, builder, known: 0, taken: 0, rest: usual.clone(), usual, stands: false }
+    }
+
+    /// Whether it has a value, or one that did not fit, from this turn or from what encloses it.
+    #[inline]
+    pub(super) fn is_taken(&self, turn: u64) -> bool {
+        self.taken == turn || self.stands
+    }
+
+    /// Whether row number `row` has a value so far, or will have one.
+    pub(super) fn has(&self, row: usize) -> bool {
+        self.known > row || self.rest != Scalar::Null
     }
 
     /// The JSON value of row number `row`; nothing is appended where it does not fit.
-    pub(super) fn push(&mut self, row: usize, value: &str, scratch: &mut String) -> Result<Fit, Malformed> {
-        self.fill(row);
-        let mut fit = Fit::Whole;
-        let fits = match &mut self.builder {
-            Builder::Text(builder) => push_text(builder, value),
-            Builder::Json(builder) if Kind::of(value) != Kind::Null => {
-                scratch.clear();
-                keep::value_of(value, scratch)?;
-                builder.append_value(&*scratch);
-                true
-            }
-            Builder::Json(_) => false,
-            Builder::Int(builder) => option(value::int(value), |v| builder.append_value(v)),
-            Builder::Float(builder) => option(value::float(value), |v| builder.append_value(v)),
-            Builder::Bool(builder) => option(value::boolean(value), |v| builder.append_value(v)),
-            Builder::Date(builder) => option(value::date(value), |v| builder.append_value(v)),
-            Builder::Timestamp(builder) => option(value::timestamp(value), |v| builder.append_value(v)),
-            Builder::Decimal(builder) => option(value::decimal(value), |decimal| {
-                builder.append_value(decimal.units);
-                fit = if decimal.exact { Fit::Whole } else { Fit::Rounded };
-            }),
-        };
-        self.known += usize::from(fits);
-        Ok(if fits || Kind::of(value) == Kind::Null { fit } else { Fit::Not })
+    pub(super) fn push(&mut self, row: usize, turn: u64, value: &str) -> Result<Fit, Malformed> {
+        let (scalar, fit) = read(self.kind, value)?;
+        if scalar != Scalar::Null {
+            self.push_scalar(row, &scalar);
+        }
+        if Kind::of(value) != Kind::Null {
+            self.taken = turn;
+        }
+        Ok(fit)
     }
 
-    /// Text as it is (a bound value, the assembled `_extra`).
-    pub(super) fn push_text(&mut self, row: usize, text: &str) {
+    /// The value that the scanner stands before, if it is written in the way in which most values of the
+    /// column's type are: read and appended in one step. Gives its length; else nothing has happened.
+    #[inline]
+    pub(super) fn push_next(&mut self, row: usize, turn: u64, scanner: &mut Scanner<'_>) -> Option<usize> {
         self.fill(row);
-        if let Builder::Text(builder) | Builder::Json(builder) = &mut self.builder {
-            builder.append_value(text);
-            self.known += 1;
+        let start = scanner.position();
+        match &mut self.builder {
+            Builder::Text(builder) => builder.append_value(scanner.plain_string()?),
+            Builder::Int(builder) => builder.append_value(scanner.natural(Some)?),
+            Builder::Timestamp(builder) => builder.append_value(scanner.natural(value::micros)?),
+            _ => return None,
+        }
+        self.known += 1;
+        self.taken = turn;
+        Some(scanner.position() - start)
+    }
+
+    /// The value of row number `row`.
+    pub(super) fn push_scalar(&mut self, row: usize, scalar: &Scalar<'_>) {
+        self.fill(row);
+        self.builder.append(scalar, 1);
+        self.known += 1;
+    }
+
+    /// The rows from number `row` on have this value, until [`Column::leave`].
+    pub(super) fn stand(&mut self, row: usize, scalar: Scalar<'static>) {
+        self.fill(row);
+        self.rest = scalar;
+        self.stands = true;
+    }
+
+    /// The same with a JSON value; null stands for nothing.
+    pub(super) fn stand_for(&mut self, row: usize, value: &str) -> Result<Fit, Malformed> {
+        let (scalar, fit) = read(self.kind, value)?;
+        if Kind::of(value) != Kind::Null {
+            self.stand(row, scalar.into_owned());
+        }
+        Ok(fit)
+    }
+
+    /// The rows from number `rows` on have again what they usually have.
+    pub(super) fn leave(&mut self, rows: usize) {
+        if self.stands {
+            self.fill(rows);
+            self.rest.clone_from(&self.usual);
+            self.stands = false;
         }
     }
 
@@ -98,23 +123,13 @@ impl Column {
     #[inline]
     fn fill(&mut self, rows: usize) {
         if self.known < rows {
-            self.append_rest(rows - self.known);
+            self.append_rest(rows);
         }
     }
 
-    fn append_rest(&mut self, lacking: usize) {
-        self.known += lacking;
-        match (&mut self.builder, self.rest) {
-            (Builder::Timestamp(b), Rest::Micros(micros)) => b.append_value_n(micros, lacking),
-            (Builder::Bool(b), Rest::Flag(flag)) => b.append_n(lacking, flag),
-            (Builder::Text(b) | Builder::Json(b), _) => b.append_nulls(lacking),
-            (Builder::Int(b), _) => b.append_nulls(lacking),
-            (Builder::Float(b), _) => b.append_nulls(lacking),
-            (Builder::Bool(b), _) => b.append_nulls(lacking),
-            (Builder::Decimal(b), _) => b.append_nulls(lacking),
-            (Builder::Date(b), _) => b.append_nulls(lacking),
-            (Builder::Timestamp(b), _) => b.append_nulls(lacking),
-        }
+    fn append_rest(&mut self, rows: usize) {
+        self.builder.append(&self.rest, rows - self.known);
+        self.known = rows;
     }
 
     /// Forgets all rows but the first so many.
@@ -169,6 +184,28 @@ impl Builder {
         }
     }
 
+    /// A value of the builder's type so many times; anything else is null.
+    fn append(&mut self, scalar: &Scalar<'_>, times: usize) {
+        match (self, scalar) {
+            (Builder::Text(b) | Builder::Json(b), Scalar::Text(text)) => {
+                (0..times).for_each(|_| b.append_value(text));
+            }
+            (Builder::Int(b), Scalar::Int(value)) => b.append_value_n(*value, times),
+            (Builder::Float(b), Scalar::Float(value)) => b.append_value_n(*value, times),
+            (Builder::Bool(b), Scalar::Flag(value)) => b.append_n(times, *value),
+            (Builder::Decimal(b), Scalar::Decimal(units)) => b.append_value_n(*units, times),
+            (Builder::Date(b), Scalar::Days(days)) => b.append_value_n(*days, times),
+            (Builder::Timestamp(b), Scalar::Micros(micros)) => b.append_value_n(*micros, times),
+            (Builder::Text(b) | Builder::Json(b), _) => b.append_nulls(times),
+            (Builder::Int(b), _) => b.append_nulls(times),
+            (Builder::Float(b), _) => b.append_nulls(times),
+            (Builder::Bool(b), _) => b.append_nulls(times),
+            (Builder::Decimal(b), _) => b.append_nulls(times),
+            (Builder::Date(b), _) => b.append_nulls(times),
+            (Builder::Timestamp(b), _) => b.append_nulls(times),
+        }
+    }
+
     fn finish(&mut self) -> ArrayRef {
         match self {
             Builder::Text(b) | Builder::Json(b) => Arc::new(b.finish()),
@@ -179,36 +216,5 @@ impl Builder {
             Builder::Date(b) => Arc::new(b.finish()),
             Builder::Timestamp(b) => Arc::new(b.finish()),
         }
-    }
-}
-
-/// Whether a value is one of the column's type; null is none.
-pub(super) fn fits(kind: Type, value: &str) -> bool {
-    match kind {
-        Type::String => match Kind::of(value) {
-            Kind::String => unescape(inner(value)).is_some(),
-            kind => matches!(kind, Kind::Number | Kind::Bool),
-        },
-        Type::Json => Kind::of(value) != Kind::Null,
-        Type::Int => value::int(value).is_some(),
-        Type::Float => value::float(value).is_some(),
-        Type::Bool => value::boolean(value).is_some(),
-        Type::Decimal => value::decimal(value).is_some(),
-        Type::Date => value::date(value).is_some(),
-        Type::Timestamp => value::timestamp(value).is_some(),
-    }
-}
-
-fn option<T>(value: Option<T>, append: impl FnOnce(T)) -> bool {
-    value.map(append).is_some()
-}
-
-/// A string's characters; a number or boolean as its JSON text, so that an id
-/// that arrives as a number is still the id.
-fn push_text(builder: &mut StringBuilder, value: &str) -> bool {
-    match Kind::of(value) {
-        Kind::String => option(unescape(inner(value)), |text| builder.append_value(text)),
-        Kind::Number | Kind::Bool => option(Some(value), |text| builder.append_value(text)),
-        _ => false,
     }
 }

@@ -22,6 +22,9 @@ use words::{are_same, plain_until, structure_from};
 /// Deeper nesting than any documented answer by far; a stack overflow is out of reach.
 pub(crate) const MAX_DEPTH: usize = 256;
 
+/// So many fit an `i64` in any case.
+const DIGITS: usize = 18;
+
 /// Not JSON: what was wrong, and at which byte.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Malformed {
@@ -219,6 +222,52 @@ impl<'a> Scanner<'a> {
             _ => self.scalar(next)?,
         }
         Ok(&self.text[start..self.at])
+    }
+
+    /// The inner text of the string that comes next, if nothing in it is escaped; else nothing has happened.
+    #[inline]
+    pub(crate) fn plain_string(&mut self) -> Option<&'a str> {
+        let bytes = self.bytes();
+        if bytes.get(self.at) != Some(&b'"') {
+            return None;
+        }
+        let start = self.at + 1;
+        let end = plain_until(bytes, start);
+        if bytes.get(end) != Some(&b'"') {
+            return None;
+        }
+        self.at = end + 1;
+        self.text.get(start..end)
+    }
+
+    /// What is made of the number that comes next, if it is one of at most [`DIGITS`] digits and nothing else.
+    /// If nothing can be made of it, nothing has happened.
+    #[inline]
+    pub(crate) fn natural<T>(&mut self, read: impl FnOnce(i64) -> Option<T>) -> Option<T> {
+        let rest = self.bytes().get(self.at..)?;
+        let (mut number, mut digits) = (0_i64, 0);
+        let next = loop {
+            let next = *rest.get(digits)?;
+            if !next.is_ascii_digit() {
+                break next;
+            }
+            if digits == DIGITS {
+                return None;
+            }
+            number = number * 10 + i64::from(next - b'0');
+            digits += 1;
+        };
+        let is_natural = match digits {
+            0 => false,
+            1 => true,
+            _ => rest[0] != b'0',
+        };
+        if !is_natural || matches!(next, b'.' | b'e' | b'E') {
+            return None;
+        }
+        let made = read(number)?;
+        self.at += digits;
+        Some(made)
     }
 
     /// Steps over the next value, checking it.

@@ -1,10 +1,10 @@
 //! Response bytes to Arrow, in one pass: no tree of values in between.
 //!
 //! A [`Decoder`] belongs to one table and one piece of work. It walks the text
-//! of each answer along the table's tree of members, notes where each column's
-//! value stands, and appends one row for each record. What no column covers
-//! goes to `_extra`, what does not fit makes its column null and goes there
-//! too: nothing is lost and nothing stops.
+//! of each answer along the table's tree of members, appends each value to its
+//! column where it stands, and counts a row for each record. What no column
+//! covers goes to `_extra`, what does not fit makes its column null and goes
+//! there too: nothing is lost and nothing stops.
 //!
 //! Pure: text in, rows out.
 
@@ -12,6 +12,7 @@ mod column;
 mod extra;
 pub(crate) mod json;
 mod keep;
+mod scalar;
 mod shape;
 #[cfg(test)]
 mod tests;
@@ -23,16 +24,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use arrow_schema::SchemaRef;
+use arrow_schema::{ArrowError, SchemaRef};
 
 use crate::error::{Error, Result};
 use crate::schema::{From, Policy, Table};
-use column::{Column, Fit, Rest};
+use column::Column;
 use extra::Spare;
 use json::{Kind, Malformed, Scanner};
+use scalar::{Fit, Scalar};
 use shape::Node;
 pub(crate) use value::decimal_text;
-use walk::{Row, Work};
+use walk::{Row, Unfit, Work};
 
 /// Values that did not fit a column: how many, and the first one's place and reason.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -51,7 +53,9 @@ pub(crate) struct Decoder {
     /// The column for what no other covers.
     extra: Option<usize>,
     rows: usize,
-    /// About how many bytes they hold.
+    /// Goes up with each record: tells its values from those of the one before.
+    turn: u64,
+    /// About how many bytes the rows hold.
     weight: usize,
     misfits: BTreeMap<String, Misfit>,
     scratch: String,
@@ -76,21 +80,21 @@ pub(crate) type Bound<'a> = dyn Fn(&str) -> Option<String> + Sync + 'a;
 impl Decoder {
     /// `synced_at` is the moment of the run, in microseconds since 1970 UTC.
     pub(crate) fn new(table: Arc<Table>, synced_at: i64) -> Decoder {
-        let rest = |from: &From| match from {
-            From::SyncedAt | From::VersionStart => Rest::Micros(synced_at),
-            From::Deleted => Rest::Flag(false),
-            From::Current => Rest::Flag(true),
-            _ => Rest::Null,
+        let usual = |from: &From| match from {
+            From::SyncedAt | From::VersionStart => Scalar::Micros(synced_at),
+            From::Deleted => Scalar::Flag(false),
+            From::Current => Scalar::Flag(true),
+            _ => Scalar::Null,
         };
-        let is_own =
-            |index: &usize| matches!(table.columns[*index].from, From::Bound(_) | From::Position | From::NamedBy(_));
+        let is_own = |index: &usize| matches!(table.columns[*index].from, From::Position | From::NamedBy(_));
         Decoder {
             schema: table.arrow(),
             levels: shape::levels(&table),
-            columns: table.columns.iter().map(|c| Column::new(c.kind, rest(&c.from))).collect(),
+            columns: table.columns.iter().map(|c| Column::new(c.kind, usual(&c.from))).collect(),
             own: (0..table.columns.len()).filter(is_own).collect(),
             extra: table.position(&From::Extra),
             rows: 0,
+            turn: 0,
             weight: 0,
             misfits: BTreeMap::new(),
             scratch: String::new(),
@@ -162,60 +166,61 @@ impl Decoder {
     /// Decodes records up to the first broken one; gives where it begins.
     fn records(&mut self, text: &str, bound: &Bound<'_>) -> Option<(usize, Error)> {
         let mut scanner = Scanner::new(text);
+        self.bind(bound);
         while !scanner.at_end() {
             let begun = scanner.position();
-            if let Err(error) = self.value(&mut scanner, bound) {
-                return Some((begun, error));
+            let mut work = Work::new(&self.table);
+            let walked =
+                self.led(|decoder, levels| decoder.level(levels, &mut scanner, &mut Row::default(), &mut work));
+            if let Err(error) = walked {
+                return Some((begun, work.at(error)));
             }
         }
+        self.unbind();
         None
     }
 
-    fn value(&mut self, scanner: &mut Scanner<'_>, bound: &Bound<'_>) -> Result<()> {
-        let mut work = Work::new(self.bound(bound), &self.table);
-        let mut row = Row::new(self.columns.len());
-        let levels = std::mem::take(&mut self.levels);
-        let walked = self.level(&levels, scanner, &mut row, &mut work);
-        self.levels = levels;
-        walked.map_err(|e| work.at(e))
-    }
-
-    fn bound(&self, bound: &Bound<'_>) -> Vec<Option<String>> {
-        let value = |c: &crate::schema::Column| match &c.from {
-            From::Bound(name) => bound(name),
-            _ => None,
-        };
-        self.table.columns.iter().map(value).collect()
-    }
-
-    /// Appends one row.
-    fn push(&mut self, row: &mut Row<'_>, work: &Work) -> Result<()> {
-        self.identified(row)?;
-        self.weight += row.weight();
-        let mut unfit: Vec<(usize, &str)> = Vec::new();
-        for &index in &row.noted {
-            let Some(value) = row.values[index] else { continue };
-            self.put(index, value, work, &mut unfit)?;
+    /// The values bound into a request stand for all rows of its answer.
+    fn bind(&mut self, bound: &Bound<'_>) {
+        self.unbind();
+        for (column, into) in self.table.columns.iter().zip(&mut self.columns) {
+            if let From::Bound(name) = &column.from
+                && let Some(value) = bound(name)
+            {
+                into.stand(self.rows, Scalar::Text(Cow::Owned(value)));
+            }
         }
+    }
+
+    /// Nothing stands for the rows from here on.
+    fn unbind(&mut self) {
+        self.columns.iter_mut().for_each(|column| column.leave(self.rows));
+    }
+
+    /// Completes a row, all values of which are in their columns.
+    fn push(&mut self, row: &mut Row<'_>, work: &Work) -> Result<()> {
+        self.identified()?;
         for place in 0..self.own.len() {
             let index = self.own[place];
             match &self.table.columns[index].from {
+                From::Position => {
+                    let position = row.position.to_string();
+                    self.columns[index].push(self.rows, self.turn, &position).map_err(malformed)?;
+                }
                 From::NamedBy(by) => {
                     let Some(value) = take_named(row, *by) else { continue };
-                    self.put(index, value, work, &mut unfit)?;
+                    self.put(index, 0, false, value, row).map_err(malformed)?;
                 }
-                From::Position => self.put(index, &row.position.to_string(), work, &mut Vec::new())?,
-                _ => {
-                    let Some(text) = &work.bound[index] else { continue };
-                    self.columns[index].push_text(self.rows, text);
-                }
+                _ => {}
             }
         }
-        unfit.sort_by_key(|(index, _)| *index);
+        self.weight += row.weight;
+        row.unfit.sort_by_key(|unfit| unfit.column);
+        row.unfit.iter().filter(|unfit| unfit.fit == Fit::Not).for_each(|unfit| self.misfit(unfit, work));
         // Last, when it is known what did not fit.
-        self.spare(row, &unfit)?;
+        self.spare(row)?;
         if let (Some(index), false) = (self.extra, self.scratch.is_empty()) {
-            self.columns[index].push_text(self.rows, &self.scratch);
+            self.columns[index].push_scalar(self.rows, &Scalar::Text(Cow::Borrowed(&self.scratch)));
         }
         self.rows += 1;
         self.weight += self.scratch.len();
@@ -225,19 +230,6 @@ impl Decoder {
         }
     }
 
-    /// One value of the row into its column.
-    fn put<'a>(&mut self, index: usize, value: &'a str, work: &Work, unfit: &mut Vec<(usize, &'a str)>) -> Result<()> {
-        match self.columns[index].push(self.rows, value, &mut self.scratch).map_err(malformed)? {
-            Fit::Whole => {}
-            Fit::Rounded => unfit.push((index, value)),
-            Fit::Not => {
-                self.misfit(index, value, work);
-                unfit.push((index, value));
-            }
-        }
-        Ok(())
-    }
-
     /// Where the rows stand, to come back to.
     fn mark(&self) -> Mark {
         Mark { rows: self.rows, weight: self.weight, misfits: self.misfits.clone() }
@@ -245,21 +237,24 @@ impl Decoder {
 
     /// Forgets the rows since then.
     fn back_to(&mut self, mark: Mark) -> Result<()> {
-        let forgotten = self.columns.iter_mut().try_for_each(|column| column.truncate(mark.rows));
         (self.rows, self.weight, self.misfits) = (mark.rows, mark.weight, mark.misfits);
-        forgotten.map_err(|e| Error::contract(format!("rows could not be decoded again: {e}")))
+        self.truncate(mark.rows)
+    }
+
+    /// Forgets all rows but the first so many.
+    fn truncate(&mut self, rows: usize) -> Result<()> {
+        self.columns.iter_mut().try_for_each(|column| column.truncate(rows)).map_err(uncut)
     }
 
     /// Puts `_extra` together: what no column covers, and what did not fit.
-    fn spare(&mut self, row: &Row<'_>, unfit: &[(usize, &str)]) -> Result<()> {
-        if unfit.is_empty() {
+    fn spare(&mut self, row: &Row<'_>) -> Result<()> {
+        if row.unfit.is_empty() {
             return extra::assemble(&row.spares, &mut self.scratch).map_err(malformed);
         }
-        let place = |index: usize| path_of(&self.table, index, &row.respelled);
-        let paths: Vec<Vec<Cow<'_, str>>> = unfit.iter().map(|(index, _)| place(*index)).collect();
+        let paths: Vec<Vec<Cow<'_, str>>> = row.unfit.iter().map(|unfit| path_of(&self.table, unfit)).collect();
         let mut spares: Vec<Spare<'_>> = row.spares.clone();
-        for (path, (_, value)) in paths.iter().zip(unfit) {
-            spares.push(Spare { path: path.iter().map(|n| n.as_ref()).collect(), value });
+        for (path, unfit) in paths.iter().zip(&row.unfit) {
+            spares.push(Spare { path: path.iter().map(|n| n.as_ref()).collect(), value: unfit.value });
         }
         extra::assemble(&spares, &mut self.scratch).map_err(malformed)
     }
@@ -267,23 +262,21 @@ impl Decoder {
     /// A row that nothing identifies would take the place of every other such row,
     /// and the real ones would look deleted. (A replaced day has no such rows: its
     /// keys are dimensions, and null is one of their values.)
-    fn identified(&self, row: &Row<'_>) -> Result<()> {
+    fn identified(&self) -> Result<()> {
         if self.table.policy == Policy::Replace {
             return Ok(());
         }
         let own = |index: &&usize| matches!(self.table.columns[**index].from, From::Record(_));
         let mut keys = self.table.key.iter().filter(own).peekable();
         let Some(first) = keys.peek().map(|index| &self.table.columns[**index]) else { return Ok(()) };
-        let there =
-            |index: &usize| row.values[*index].is_some_and(|v| column::fits(self.table.columns[*index].kind, v));
-        match keys.any(there) {
+        match keys.any(|index| self.columns[*index].has(self.rows)) {
             true => Ok(()),
             false => Err(unexpected(format!("`{}` is missing, which identifies the record", first.name))),
         }
     }
 
-    fn misfit(&mut self, index: usize, value: &str, work: &Work) {
-        let column = &self.table.columns[index];
+    fn misfit(&mut self, unfit: &Unfit<'_>, work: &Work) {
+        let column = &self.table.columns[unfit.column];
         let entry = self.misfits.entry(column.name.clone()).or_default();
         entry.count += 1;
         if entry.count == 1 {
@@ -291,7 +284,7 @@ impl Decoder {
             entry.example = format!(
                 "{place}{}: expected {kind}, found {}",
                 column.from_text.as_deref().unwrap_or(""),
-                found(value)
+                found(unfit.value)
             );
         }
     }
@@ -299,7 +292,7 @@ impl Decoder {
 
 /// The member whose name is the value of column `by`, taken out of the spares.
 fn take_named<'a>(row: &mut Row<'a>, by: usize) -> Option<&'a str> {
-    let name = row.values[by].filter(|value| Kind::of(value) == Kind::String)?;
+    let (_, name) = row.names.iter().rfind(|(column, value)| *column == by && Kind::of(value) == Kind::String)?;
     let name = json::unescape(json::inner(name))?.into_owned();
     let named = |s: &Spare<'_>| s.path.len() == 1 && json::unescape(s.path[0]).is_some_and(|n| n == name.as_str());
     let index = row.spares.iter().position(named)?;
@@ -309,11 +302,10 @@ fn take_named<'a>(row: &mut Row<'a>, by: usize) -> Option<&'a str> {
 }
 
 /// Where a value that did not fit goes in `_extra`: its own place, names as between quotes.
-fn path_of<'t>(table: &'t Table, index: usize, respelled: &[(usize, usize)]) -> Vec<Cow<'t, str>> {
-    let column = &table.columns[index];
+fn path_of<'t>(table: &'t Table, unfit: &Unfit<'_>) -> Vec<Cow<'t, str>> {
+    let column = &table.columns[unfit.column];
     let From::Record(pointers) = &column.from else { return vec![Cow::Borrowed(column.name.as_str())] };
-    let spelling = respelled.iter().find(|(column, _)| *column == index).map_or(0, |(_, spelling)| *spelling);
-    let Some((up, pointer)) = pointers.get(spelling) else { return Vec::new() };
+    let Some((up, pointer)) = pointers.get(unfit.spelling) else { return Vec::new() };
     let escaped = |name: &String| match serde_json::to_string(name) {
         Ok(quoted) => Cow::Owned(json::inner(&quoted).to_string()),
         Err(_) => Cow::Owned(String::new()),
@@ -324,6 +316,11 @@ fn path_of<'t>(table: &'t Table, index: usize, respelled: &[(usize, usize)]) -> 
 
 fn unexpected(what: String) -> Error {
     Error::contract(what).hint("the API's answer is not the documented one; nothing of this table was changed")
+}
+
+/// Rows that were to be forgotten.
+fn uncut(e: ArrowError) -> Error {
+    Error::contract(format!("rows could not be decoded again: {e}"))
 }
 
 /// An answer that is not JSON, with what to do about it.

@@ -17,6 +17,10 @@ pub(super) struct Node {
     first: Cell<usize>,
     /// Columns that take this value, and which of its spellings this is for the column.
     pub(super) columns: Vec<(usize, usize)>,
+    /// The column, where it alone takes the value and nothing else is to be done with it.
+    pub(super) only: Option<usize>,
+    /// Another column takes the member of which this value is the name.
+    pub(super) names: bool,
     /// The list of the next level's records.
     pub(super) rows: bool,
     /// Of a level: all columns that take their value from its objects.
@@ -112,10 +116,12 @@ pub(super) fn levels(table: &Table) -> Vec<Node> {
             set(levels[level].at(pointer));
         }
     };
+    let names = |index| table.columns.iter().any(|column| column.from == From::NamedBy(index));
     for (index, column) in table.columns.iter().enumerate() {
         if let From::Record(pointers) = &column.from {
             for (spelling, (up, pointer)) in pointers.iter().enumerate() {
                 place(*up, pointer, &|node| node.columns.push((index, spelling)));
+                place(*up, pointer, &|node| node.names |= names(index));
                 place(*up, &Pointer::default(), &|level| level.gives.push(index));
             }
         }
@@ -123,5 +129,15 @@ pub(super) fn levels(table: &Table) -> Vec<Node> {
     for (up, pointer) in &table.ignore {
         place(*up, pointer, &|node| node.ignored = true);
     }
+    levels.iter_mut().for_each(single);
     levels
+}
+
+/// Finds the members that have a column of their own.
+fn single(node: &mut Node) {
+    if let ([(column, _)], [], false, false) = (node.columns.as_slice(), node.members.as_slice(), node.rows, node.names)
+    {
+        node.only = Some(*column);
+    }
+    node.members.iter_mut().for_each(|member| single(&mut member.node));
 }

@@ -114,11 +114,16 @@ fn in_range(seconds: i64) -> bool {
     (-2_208_988_800..10_413_792_000).contains(&seconds)
 }
 
+/// Microseconds of seconds since 1970 UTC.
+pub(crate) fn micros(seconds: i64) -> Option<i64> {
+    in_range(seconds).then(|| seconds * 1_000_000)
+}
+
 /// Microseconds since 1970 UTC, from Unix seconds (integer or fraction) or ISO 8601.
 pub(crate) fn timestamp(value: &str) -> Option<i64> {
     let number = numeric(value);
     if let Some(seconds) = number.and_then(|text| text.parse::<i64>().ok()) {
-        return in_range(seconds).then(|| seconds * 1_000_000);
+        return micros(seconds);
     }
     let micros = match number.and_then(decimal_text) {
         Some(seconds) => i64::try_from(seconds.units / 10_i128.pow(12)).ok()?,

@@ -1,75 +1,70 @@
-//! The walk along one answer: which text stands for which column.
+//! The walk along one answer: each value goes to its column when the walk comes to it.
 //!
 //! Each byte is looked at once. An answer's own list is walked where it stands,
 //! record by record, so that a caller can take full batches out in between. So is
 //! a list inside a record (a bucket's results) when all that the record gives to
-//! its rows stands before it; else it is leapt over first.
+//! its rows stands before it; else it is leapt over first. What encloses records
+//! is read once and stands for all rows inside ([`Column::stand`]).
+//!
+//! [`Column::stand`]: super::column::Column::stand
 
 use std::sync::Arc;
 
 use super::extra::Spare;
 use super::json::{self, Kind, Malformed, Scanner};
+use super::scalar::Fit;
 use super::shape::Node;
-use super::{Bound, Decoder, found, malformed, unexpected};
+use super::{Bound, Decoder, found, malformed, uncut, unexpected};
 use crate::error::{Error, Result};
 use crate::schema::Table;
 
-/// One row being put together: where each column's value stands in the text.
+/// What one row has beside the values in its columns; of a record that encloses rows, what it gives to them.
 #[derive(Default)]
 pub(super) struct Row<'a> {
-    pub(super) values: Vec<Option<&'a str>>,
-    /// The columns that have one, in the order in which the first came.
-    pub(super) noted: Vec<usize>,
     pub(super) spares: Vec<Spare<'a>>,
-    /// Columns whose value came by a later one of their spellings, and by which.
-    pub(super) respelled: Vec<(usize, usize)>,
+    pub(super) unfit: Vec<Unfit<'a>>,
+    /// Values that name a member which another column takes, by their column.
+    pub(super) names: Vec<(usize, &'a str)>,
+    /// Columns in which a value of this record stands for the rows inside.
+    stand: Vec<usize>,
+    /// Bytes of its values.
+    pub(super) weight: usize,
     /// Where it stands in its list.
     pub(super) position: usize,
 }
 
-impl<'a> Row<'a> {
-    pub(super) fn new(columns: usize) -> Row<'a> {
-        Row { values: vec![None; columns], ..Row::default() }
-    }
+/// A value that its column does not have, or not as it was written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unfit<'a> {
+    pub(super) column: usize,
+    /// By which of the column's spellings it came.
+    pub(super) spelling: usize,
+    pub(super) value: &'a str,
+    pub(super) fit: Fit,
+}
 
+impl<'a> Row<'a> {
     /// Becomes the row of a record inside of `outer`, without allocating anew.
     fn begin(&mut self, outer: &Row<'a>, position: usize) {
-        self.values.resize(outer.values.len(), None);
-        self.noted.drain(..).for_each(|column| self.values[column] = None);
-        outer.noted.iter().for_each(|&column| self.note(column, outer.values[column]));
         self.spares.clone_from(&outer.spares);
-        self.respelled.clone_from(&outer.respelled);
+        self.unfit.clone_from(&outer.unfit);
+        self.names.clone_from(&outer.names);
+        self.stand.clear();
+        self.weight = outer.weight;
         self.position = position;
-    }
-
-    fn note(&mut self, column: usize, value: Option<&'a str>) {
-        if std::mem::replace(&mut self.values[column], value).is_none() {
-            self.noted.push(column);
-        }
-    }
-
-    /// Whether the column has a value that stays.
-    fn has(&self, column: usize) -> bool {
-        self.values[column].is_some_and(|value| Kind::of(value) != Kind::Null)
-    }
-
-    /// Bytes of its values.
-    pub(super) fn weight(&self) -> usize {
-        self.noted.iter().filter_map(|column| self.values[*column]).map(str::len).sum()
     }
 }
 
-/// What one answer's rows share: the values bound into its request, and where the walk is.
+/// Where in an answer the walk is.
 pub(super) struct Work {
-    pub(super) bound: Vec<Option<String>>,
     /// In each of the table's lists, outermost first. Words are made of them only for messages.
     indices: Vec<usize>,
     table: Arc<Table>,
 }
 
 impl Work {
-    pub(super) fn new(bound: Vec<Option<String>>, table: &Arc<Table>) -> Work {
-        Work { bound, indices: Vec::new(), table: Arc::clone(table) }
+    pub(super) fn new(table: &Arc<Table>) -> Work {
+        Work { indices: Vec::new(), table: Arc::clone(table) }
     }
 
     /// `/data/4/results/0`
@@ -105,27 +100,38 @@ impl Decoder {
     pub(crate) fn walk<'a>(&mut self, text: &'a str, bound: &Bound<'_>) -> Result<Walk<'a>> {
         let mut walk = Walk {
             scanner: Scanner::new(text),
-            row: Row::new(self.columns.len()),
+            row: Row::default(),
             record: Row::default(),
-            work: Work::new(self.bound(bound), &self.table),
+            work: Work::new(&self.table),
             list: None,
             first: true,
             index: 0,
             over: false,
         };
-        let levels = std::mem::take(&mut self.levels);
-        let begun = self.begin(&levels, &mut walk);
-        self.levels = levels;
-        begun.map_err(|e| walk.work.at(e)).map(|()| walk)
+        self.bind(bound);
+        self.led(|decoder, levels| decoder.begin(levels, &mut walk)).map_err(|e| walk.work.at(e)).map(|()| walk)
     }
 
     /// Decodes until at least `most` rows wait to be taken; false when the answer is over.
     /// After an error the rows before it are still there, whole.
     pub(crate) fn more(&mut self, walk: &mut Walk<'_>, most: usize) -> Result<bool> {
+        let more = self.led(|decoder, levels| decoder.go_on(levels, walk, most)).map_err(|e| walk.work.at(e))?;
+        if !more {
+            self.unbind();
+        }
+        Ok(more)
+    }
+
+    /// Walks by the table's tree. After an error only whole rows are left.
+    pub(super) fn led<T>(&mut self, walk: impl FnOnce(&mut Decoder, &[Node]) -> Result<T>) -> Result<T> {
         let levels = std::mem::take(&mut self.levels);
-        let outcome = self.go_on(&levels, walk, most);
+        let walked = walk(self, &levels);
         self.levels = levels;
-        outcome.map_err(|e| walk.work.at(e))
+        if walked.is_err() {
+            self.truncate(self.rows)?;
+            self.unbind();
+        }
+        walked
     }
 
     /// Steps into the answer's list, or reads the one record that the answer is.
@@ -139,7 +145,7 @@ impl Decoder {
         object(&mut walk.scanner)?;
         let list = match node.only_list() {
             Some(name) => walk.find(name)?,
-            None => walk.envelope(node)?,
+            None => self.envelope(node, walk)?,
         };
         if walk.list.is_some() {
             return Ok(());
@@ -150,6 +156,19 @@ impl Decoder {
         };
         walk.scanner = Scanner::new(list);
         walk.scanner.enter(b'[').map(|_| ()).map_err(malformed)
+    }
+
+    /// Reads the answer's own members, the list among them.
+    fn envelope<'a>(&mut self, node: &Node, walk: &mut Walk<'a>) -> Result<Option<&'a str>> {
+        let (mut list, start) = (None, walk.scanner.position());
+        self.turn += 1;
+        self.fill(&mut walk.scanner, &mut Members::new(node, true), None, &mut walk.row, &mut list)
+            .map_err(malformed)?;
+        self.whole(node, walk.scanner.since(start), true, &mut walk.row)?;
+        // The envelope of an answer is not data.
+        walk.row.spares.clear();
+        walk.scanner.end().map_err(malformed)?;
+        Ok(list)
     }
 
     fn go_on(&mut self, levels: &[Node], walk: &mut Walk<'_>, most: usize) -> Result<bool> {
@@ -180,20 +199,23 @@ impl Decoder {
     ) -> Result<()> {
         let Some((node, inner)) = levels.split_first() else { return Ok(()) };
         object(scanner)?;
+        self.turn += 1;
         let depth = self.table.record_rows.len() - inner.len();
         let (own, start) = (row.spares.len(), scanner.position());
-        let (mut members, mut rows) = (Members::new(node), None);
+        let (mut members, mut rows) = (Members::new(node, !inner.is_empty()), None);
         members.stops = !inner.is_empty() && node.columns.is_empty();
-        if fill(scanner, &mut members, None, row, &mut rows).map_err(malformed)? {
+        if self.fill(scanner, &mut members, None, row, &mut rows).map_err(malformed)? {
             self.enclose(row, own, 0, depth);
             let (before, known) = (self.mark(), row.spares.len());
             let start = scanner.position();
             scanner.enter(b'[').map_err(malformed)?;
             self.records_of(inner, scanner, row, work)?;
             rows = Some(scanner.since(start));
-            fill(scanner, &mut members, None, row, &mut rows).map_err(malformed)?;
+            self.turn += 1;
+            self.fill(scanner, &mut members, None, row, &mut rows).map_err(malformed)?;
             self.enclose(row, known, known, depth);
             if row.spares.len() == known {
+                self.leave(row);
                 return Ok(());
             }
             // Something that belongs to its rows came after the list: once more, with all of it.
@@ -202,17 +224,25 @@ impl Decoder {
             if !node.columns.is_empty() {
                 // A column that takes the record whole covers all its members.
                 row.spares.truncate(own);
-                node.columns.iter().for_each(|(column, _)| row.note(*column, Some(scanner.since(start))));
+                self.whole(node, scanner.since(start), !inner.is_empty(), row)?;
             }
             if inner.is_empty() {
                 return self.push(row, work);
             }
             self.enclose(row, own, 0, depth);
         }
-        let Some(list) = self.list(rows, depth)? else { return Ok(()) };
-        let mut scanner = Scanner::new(list);
-        scanner.enter(b'[').map_err(malformed)?;
-        self.records_of(inner, &mut scanner, row, work)
+        if let Some(list) = self.list(rows, depth)? {
+            let mut scanner = Scanner::new(list);
+            scanner.enter(b'[').map_err(malformed)?;
+            self.records_of(inner, &mut scanner, row, work)?;
+        }
+        self.leave(row);
+        Ok(())
+    }
+
+    /// Nothing of a record stands any longer.
+    fn leave(&mut self, row: &Row<'_>) {
+        row.stand.iter().for_each(|column| self.columns[*column].leave(self.rows));
     }
 
     /// What is left over of a record gets to the rows inside it, as of one level further up.
@@ -274,19 +304,6 @@ impl<'a> Walk<'a> {
         Ok(None)
     }
 
-    /// Reads the answer's own members, the list among them.
-    fn envelope(&mut self, node: &Node) -> Result<Option<&'a str>> {
-        let (mut list, start) = (None, self.scanner.position());
-        fill(&mut self.scanner, &mut Members::new(node), None, &mut self.row, &mut list).map_err(malformed)?;
-        for (column, _) in &node.columns {
-            self.row.note(*column, Some(self.scanner.since(start)));
-        }
-        // The envelope of an answer is not data.
-        self.row.spares.clear();
-        self.scanner.end().map_err(malformed)?;
-        Ok(list)
-    }
-
     /// After the last record: what is left of the answer.
     fn end(&mut self) -> Result<()> {
         self.over = true;
@@ -332,95 +349,164 @@ struct Members<'n> {
     first: bool,
     /// The last one that the table knows.
     last: Option<usize>,
+    /// Whether its values stand for the rows inside; else they are its own row's.
+    stands: bool,
     /// Whether to stop before the list of records, if all that its rows need of the object is there.
     stops: bool,
 }
 
 impl<'n> Members<'n> {
-    fn new(node: &'n Node) -> Members<'n> {
-        Members { node, entered: false, first: true, last: None, stops: false }
+    fn new(node: &'n Node, stands: bool) -> Members<'n> {
+        Members { node, entered: false, first: true, last: None, stands, stops: false }
     }
-}
 
-/// Notes the values of one object; true when it stopped before the list, and is to be called again after it.
-/// Recursion goes as deep as the table's tree, no deeper.
-fn fill<'a>(
-    scanner: &mut Scanner<'a>,
-    members: &mut Members<'_>,
-    above: Option<&Above<'_, 'a>>,
-    row: &mut Row<'a>,
-    rows: &mut Option<&'a str>,
-) -> std::result::Result<bool, Malformed> {
-    let node = members.node;
-    if !std::mem::replace(&mut members.entered, true) {
-        scanner.enter(b'{')?;
-    }
-    loop {
-        let guess = node.guess(members.last);
+    /// The next member's name, and which one it is if the table knows it; none at the object's end.
+    #[inline]
+    fn next<'a>(
+        &mut self,
+        scanner: &mut Scanner<'a>,
+    ) -> std::result::Result<Option<(&'a str, Option<usize>)>, Malformed> {
+        let guess = self.node.guess(self.last);
         let written = guess.map(|(_, written)| written);
-        let Some((name, guessed)) = scanner.member_like(&mut members.first, written)? else { break };
+        let Some((name, guessed)) = scanner.member_like(&mut self.first, written)? else { return Ok(None) };
         let index = match guess {
             Some((index, _)) if guessed => Some(index),
-            _ => node.find(name),
+            _ => self.node.find(name),
         };
         if let (Some(index), false) = (index, guessed) {
-            node.learn(members.last, index);
+            self.node.learn(self.last, index);
         }
-        members.last = index.or(members.last);
-        let known = index.and_then(|index| node.members.get(index)).map(|member| &member.node);
-        let Some(known) = known else {
-            let value = scanner.value()?;
-            spare(above, name, value, row);
-            continue;
-        };
-        if !known.members.is_empty() && scanner.peek()? == b'{' {
-            let own = row.spares.len();
-            let start = scanner.position();
-            fill(scanner, &mut Members::new(known), Some(&Above { above, name }), row, rows)?;
-            if !known.columns.is_empty() {
-                // Kept whole by a column, so nothing inside is spare.
-                row.spares.truncate(own);
-                note(known, above, name, scanner.since(start), row);
-            }
-            continue;
-        }
-        if known.rows {
-            let alone = known.columns.is_empty() && rows.is_none() && node.gives.iter().all(|c| row.has(*c));
-            if std::mem::take(&mut members.stops) && alone && scanner.peek()? == b'[' {
-                return Ok(true);
-            }
-            // Its text is checked when its records are walked.
-            let value = scanner.leap()?;
-            if rows.replace(value).is_some() {
-                return Err(twice(scanner));
-            }
-            note(known, above, name, value, row);
-            continue;
-        }
-        let value = scanner.value()?;
-        note(known, above, name, value, row);
+        self.last = index.or(self.last);
+        Ok(Some((name, index)))
     }
-    Ok(false)
 }
 
-/// Gives a value to its columns, or keeps it where no column takes it.
-fn note<'a>(known: &Node, above: Option<&Above<'_, 'a>>, name: &'a str, value: &'a str, row: &mut Row<'a>) {
-    let mut taken = known.rows || known.ignored;
-    for &(column, spelling) in &known.columns {
-        // A column with two spellings, or a name that comes twice: the first value stays.
-        if !row.has(column) {
-            row.note(column, Some(value));
-            taken = true;
-            if spelling > 0 || !row.respelled.is_empty() {
-                row.respelled.retain(|(other, _)| *other != column);
-                row.respelled.push((column, spelling));
+impl Decoder {
+    /// Gives the values of one object to their columns; true when it stopped before the list, and is to be
+    /// called again after it. Recursion goes as deep as the table's tree, no deeper.
+    fn fill<'a>(
+        &mut self,
+        scanner: &mut Scanner<'a>,
+        members: &mut Members<'_>,
+        above: Option<&Above<'_, 'a>>,
+        row: &mut Row<'a>,
+        rows: &mut Option<&'a str>,
+    ) -> std::result::Result<bool, Malformed> {
+        let (node, stands) = (members.node, members.stands);
+        if !std::mem::replace(&mut members.entered, true) {
+            scanner.enter(b'{')?;
+        }
+        while let Some((name, index)) = members.next(scanner)? {
+            let Some(known) = index.and_then(|index| node.members.get(index)).map(|member| &member.node) else {
+                let value = scanner.value()?;
+                spare(above, name, value, row);
+                continue;
+            };
+            let next = scanner.peek()?;
+            if let (Some(index), false) = (known.only, stands)
+                && !self.columns[index].is_taken(self.turn)
+                && let Some(length) = self.columns[index].push_next(self.rows, self.turn, scanner)
+            {
+                row.weight += length;
+                continue;
+            }
+            if !known.members.is_empty() && next == b'{' {
+                let own = row.spares.len();
+                let start = scanner.position();
+                let inner = Some(&Above { above, name });
+                self.fill(scanner, &mut Members::new(known, stands), inner, row, rows)?;
+                if !known.columns.is_empty() {
+                    // Kept whole by a column, so nothing inside is spare.
+                    row.spares.truncate(own);
+                    self.give(known, stands, above, name, scanner.since(start), row)?;
+                }
+                continue;
+            }
+            if known.rows {
+                let alone = known.columns.is_empty() && rows.is_none() && self.have(&node.gives);
+                if std::mem::take(&mut members.stops) && alone && next == b'[' {
+                    return Ok(true);
+                }
+                // Its text is checked when its records are walked.
+                let value = scanner.leap()?;
+                if rows.replace(value).is_some() {
+                    return Err(twice(scanner));
+                }
+                self.give(known, stands, above, name, value, row)?;
+                continue;
+            }
+            let value = scanner.value()?;
+            self.give(known, stands, above, name, value, row)?;
+        }
+        Ok(false)
+    }
+
+    /// Whether all these columns have their values.
+    fn have(&self, columns: &[usize]) -> bool {
+        columns.iter().all(|column| self.columns[*column].is_taken(self.turn))
+    }
+
+    /// Gives a value to its columns, or keeps it where no column takes it.
+    fn give<'a>(
+        &mut self,
+        known: &Node,
+        stands: bool,
+        above: Option<&Above<'_, 'a>>,
+        name: &'a str,
+        value: &'a str,
+        row: &mut Row<'a>,
+    ) -> std::result::Result<(), Malformed> {
+        let mut taken = known.rows || known.ignored;
+        for &(column, spelling) in &known.columns {
+            // A column with two spellings, or a name that comes twice: the first value stays.
+            if !self.columns[column].is_taken(self.turn) {
+                self.put(column, spelling, stands, value, row)?;
+                taken = true;
+                if known.names {
+                    row.names.push((column, value));
+                }
             }
         }
+        // A member with documented insides that is null has nothing to keep.
+        let nothing = Kind::of(value) == Kind::Null && !known.members.is_empty();
+        if !taken && !nothing {
+            spare(above, name, value, row);
+        }
+        Ok(())
     }
-    // A member with documented insides that is null has nothing to keep.
-    let nothing = Kind::of(value) == Kind::Null && !known.members.is_empty();
-    if !taken && !nothing {
-        spare(above, name, value, row);
+
+    /// The text of an object, for the columns that take it whole: in the place of what they had.
+    fn whole<'a>(&mut self, node: &Node, value: &'a str, stands: bool, row: &mut Row<'a>) -> Result<()> {
+        for &(column, spelling) in &node.columns {
+            self.columns[column].truncate(self.rows).map_err(uncut)?;
+            row.unfit.retain(|unfit| unfit.column != column);
+            self.put(column, spelling, stands, value, row).map_err(malformed)?;
+        }
+        Ok(())
+    }
+
+    /// One value into its column.
+    pub(super) fn put<'a>(
+        &mut self,
+        column: usize,
+        spelling: usize,
+        stands: bool,
+        value: &'a str,
+        row: &mut Row<'a>,
+    ) -> std::result::Result<(), Malformed> {
+        let into = &mut self.columns[column];
+        let fit = match stands {
+            true => into.stand_for(self.rows, value)?,
+            false => into.push(self.rows, self.turn, value)?,
+        };
+        if stands {
+            row.stand.push(column);
+        }
+        if fit != Fit::Whole {
+            row.unfit.push(Unfit { column, spelling, value, fit });
+        }
+        row.weight += value.len();
+        Ok(())
     }
 }
 

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 
 /// The hash of each row over some of its columns.
 pub(crate) fn hashes(batch: &RecordBatch, columns: &[usize]) -> Result<Vec<u128>> {
-    let there = there(batch, 0, columns)?;
+    let there = there(batch, columns)?;
     let mut hashes = Vec::with_capacity(batch.num_rows());
     let mut bytes = Vec::with_capacity(256);
     for row in 0..batch.num_rows() {
@@ -29,23 +29,25 @@ pub(crate) fn hashes(batch: &RecordBatch, columns: &[usize]) -> Result<Vec<u128>
 
 /// The hash of each row over its key, and over its key and some more columns.
 pub(crate) fn hashes_with(batch: &RecordBatch, key: &[usize], more: &[usize]) -> Result<Vec<(u128, u128)>> {
-    let (key, more) = (there(batch, 0, key)?, there(batch, key.len() as u16, more)?);
+    let (key, more) = (there(batch, key)?, there(batch, more)?);
     let mut hashes = Vec::with_capacity(batch.num_rows());
     let mut bytes = Vec::with_capacity(256);
     for row in 0..batch.num_rows() {
         bytes.clear();
         write(&key, row, &mut bytes);
         let of_key = XxHash3_128::oneshot(&bytes);
+        // The key's bytes are not hashed once more: its hash stands for them.
+        bytes.clear();
+        bytes.extend_from_slice(&of_key.to_le_bytes());
         write(&more, row, &mut bytes);
         hashes.push((of_key, XxHash3_128::oneshot(&bytes)));
     }
     Ok(hashes)
 }
 
-/// Columns with their places, counted from `first`. A null adds nothing to its row's bytes, so a column of
-/// nulls need not be looked at.
-fn there<'a>(batch: &'a RecordBatch, first: u16, columns: &[usize]) -> Result<Vec<(u16, Values<'a>)>> {
-    let all = (first..).zip(columns).map(|(place, column)| (place, batch.column(*column)));
+/// Columns with their places. A null adds nothing to its row's bytes, so a column of nulls need not be looked at.
+fn there<'a>(batch: &'a RecordBatch, columns: &[usize]) -> Result<Vec<(u16, Values<'a>)>> {
+    let all = (0..).zip(columns).map(|(place, column)| (place, batch.column(*column)));
     let filled = all.filter(|(_, array)| array.null_count() < array.len());
     filled.map(|(place, array)| Ok((place, Values::new(array)?))).collect()
 }
