@@ -70,16 +70,20 @@ impl Column {
         Ok(fit)
     }
 
-    /// The value that the scanner stands before, if it is written in the way in which most values of the
-    /// column's type are: read and appended in one step. Gives its length; else nothing has happened.
+    /// The value that the scanner stands before, and that begins with `next`, if it is written in the way in which
+    /// most values of the column's type are: read and appended in one step. Gives its length; else nothing has happened.
     #[inline]
-    pub(super) fn push_next(&mut self, row: usize, turn: u64, scanner: &mut Scanner<'_>) -> Option<usize> {
+    pub(super) fn push_next(&mut self, row: usize, turn: u64, next: u8, scanner: &mut Scanner<'_>) -> Option<usize> {
         self.fill(row);
         let start = scanner.position();
-        match &mut self.builder {
-            Builder::Text(builder) => builder.append_value(scanner.plain_string()?),
-            Builder::Int(builder) => builder.append_value(scanner.natural(Some)?),
-            Builder::Timestamp(builder) => builder.append_value(scanner.natural(value::micros)?),
+        match (&mut self.builder, next) {
+            (Builder::Text(builder), b'"') => builder.append_value(scanner.plain_string()?),
+            (Builder::Int(builder), _) if next.is_ascii_digit() => builder.append_value(scanner.natural(Some)?),
+            (Builder::Timestamp(builder), _) if next.is_ascii_digit() => {
+                builder.append_value(scanner.natural(value::micros)?);
+            }
+            (Builder::Bool(builder), b't' | b'f') => builder.append_value(scanner.flag()?),
+            (_, b'n') => return scanner.is_word("null").then_some("null".len()),
             _ => return None,
         }
         self.known += 1;

@@ -144,20 +144,6 @@ impl<'a> Scanner<'a> {
     ///
     /// The name is given as it stands between the quotes; [`unescape`] reads it.
     pub(crate) fn member(&mut self, first: &mut bool) -> Result<Option<&'a str>, Malformed> {
-        Ok(self.member_like(first, None)?.map(|(name, _)| name))
-    }
-
-    /// The same, and whether it is the name that was guessed: then it is compared, and not looked
-    /// through. A guess comes with its quotes and its colon, and has nothing that JSON escapes.
-    pub(crate) fn member_like(
-        &mut self,
-        first: &mut bool,
-        guess: Option<&str>,
-    ) -> Result<Option<(&'a str, bool)>, Malformed> {
-        if let Some(name) = guess.and_then(|guess| self.is_next(*first, guess)) {
-            *first = false;
-            return Ok(Some((name, true)));
-        }
         if !self.separator(first, b'}')? {
             return Ok(None);
         }
@@ -169,24 +155,32 @@ impl<'a> Scanner<'a> {
             return self.fail("a `:` was expected");
         }
         self.at += 1;
-        Ok(Some((name, false)))
+        Ok(Some(name))
     }
 
-    /// Steps over `,"name":`, without the comma for the first, as it is mostly written: space only before the name.
-    fn is_next(&mut self, first: bool, guess: &str) -> Option<&'a str> {
-        let before = self.at;
-        if first || self.bytes().get(self.at) == Some(&b',') {
-            self.at += usize::from(!first);
-            self.space();
-            let end = self.at + guess.len();
-            if self.bytes().get(self.at..end).is_some_and(|written| are_same(written, guess.as_bytes())) {
-                let name = &self.text[self.at + 1..end - 2];
-                self.at = end;
-                return Some(name);
+    /// Steps over `,"name":`, without the comma for the first, if that is what comes next, as it is mostly
+    /// written: space only before the name. Else nothing has happened. The name is compared, and not looked
+    /// through; it is `written` with its quotes and its colon, and has nothing that JSON escapes.
+    #[inline]
+    pub(crate) fn member_named(&mut self, first: &mut bool, written: &str) -> Option<&'a str> {
+        let bytes = self.bytes();
+        let mut start = self.at;
+        if !*first {
+            if bytes.get(start) != Some(&b',') {
+                return None;
             }
+            start += 1;
         }
-        self.at = before;
-        None
+        while let Some(b' ' | b'\n' | b'\t' | b'\r') = bytes.get(start) {
+            start += 1;
+        }
+        let end = start + written.len();
+        if !are_same(bytes.get(start..end)?, written.as_bytes()) {
+            return None;
+        }
+        self.at = end;
+        *first = false;
+        self.text.get(start + 1..end - 2)
     }
 
     /// Whether another element follows inside an array.
@@ -240,29 +234,32 @@ impl<'a> Scanner<'a> {
         self.text.get(start..end)
     }
 
+    /// Steps over a word, if it comes next.
+    #[inline]
+    pub(crate) fn is_word(&mut self, word: &str) -> bool {
+        let is_next = self.bytes().get(self.at..).is_some_and(|rest| rest.starts_with(word.as_bytes()));
+        self.at += if is_next { word.len() } else { 0 };
+        is_next
+    }
+
+    /// The boolean that comes next; else nothing has happened.
+    #[inline]
+    pub(crate) fn flag(&mut self) -> Option<bool> {
+        if self.is_word("true") { Some(true) } else { self.is_word("false").then_some(false) }
+    }
+
     /// What is made of the number that comes next, if it is one of at most [`DIGITS`] digits and nothing else.
     /// If nothing can be made of it, nothing has happened.
     #[inline]
     pub(crate) fn natural<T>(&mut self, read: impl FnOnce(i64) -> Option<T>) -> Option<T> {
         let rest = self.bytes().get(self.at..)?;
         let (mut number, mut digits) = (0_i64, 0);
-        let next = loop {
-            let next = *rest.get(digits)?;
-            if !next.is_ascii_digit() {
-                break next;
-            }
-            if digits == DIGITS {
-                return None;
-            }
-            number = number * 10 + i64::from(next - b'0');
+        for digit in rest.iter().take(DIGITS).map(|byte| byte.wrapping_sub(b'0')).take_while(|digit| *digit < 10) {
+            number = number * 10 + i64::from(digit);
             digits += 1;
-        };
-        let is_natural = match digits {
-            0 => false,
-            1 => true,
-            _ => rest[0] != b'0',
-        };
-        if !is_natural || matches!(next, b'.' | b'e' | b'E') {
+        }
+        let whole = digits == 1 || (digits > 1 && rest[0] != b'0');
+        if !whole || matches!(rest.get(digits)?, b'.' | b'e' | b'E' | b'0'..=b'9') {
             return None;
         }
         let made = read(number)?;
@@ -361,11 +358,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn word(&mut self, word: &'static str) -> Result<(), Malformed> {
-        if !self.bytes()[self.at..].starts_with(word.as_bytes()) {
-            return self.fail("a value was expected");
-        }
-        self.at += word.len();
-        Ok(())
+        if self.is_word(word) { Ok(()) } else { self.fail("a value was expected") }
     }
 
     /// What stands between the quotes, escapes checked but not read.

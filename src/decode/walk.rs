@@ -367,13 +367,15 @@ impl<'n> Members<'n> {
         scanner: &mut Scanner<'a>,
     ) -> std::result::Result<Option<(&'a str, Option<usize>)>, Malformed> {
         let guess = self.node.guess(self.last);
-        let written = guess.map(|(_, written)| written);
-        let Some((name, guessed)) = scanner.member_like(&mut self.first, written)? else { return Ok(None) };
-        let index = match guess {
-            Some((index, _)) if guessed => Some(index),
-            _ => self.node.find(name),
-        };
-        if let (Some(index), false) = (index, guessed) {
+        if let Some((index, written)) = guess
+            && let Some(name) = scanner.member_named(&mut self.first, written)
+        {
+            self.last = Some(index);
+            return Ok(Some((name, self.last)));
+        }
+        let Some(name) = scanner.member(&mut self.first)? else { return Ok(None) };
+        let index = self.node.find(name);
+        if let Some(index) = index {
             self.node.learn(self.last, index);
         }
         self.last = index.or(self.last);
@@ -405,7 +407,7 @@ impl Decoder {
             let next = scanner.peek()?;
             if let (Some(index), false) = (known.only, stands)
                 && !self.columns[index].is_taken(self.turn)
-                && let Some(length) = self.columns[index].push_next(self.rows, self.turn, scanner)
+                && let Some(length) = self.columns[index].push_next(self.rows, self.turn, next, scanner)
             {
                 row.weight += length;
                 continue;

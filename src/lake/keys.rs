@@ -91,12 +91,15 @@ impl<'a> Values<'a> {
     fn write(&self, row: usize, place: u16, into: &mut Vec<u8>) {
         match self {
             Values::Text(a) if a.is_valid(row) => text(a.value(row), place, into),
-            Values::Int(a) if a.is_valid(row) => fixed(a.value(row).to_le_bytes(), place, into),
-            Values::Time(a) if a.is_valid(row) => fixed(a.value(row).to_le_bytes(), place, into),
-            Values::Date(a) if a.is_valid(row) => fixed(a.value(row).to_le_bytes(), place, into),
-            Values::Float(a) if a.is_valid(row) => fixed(a.value(row).to_le_bytes(), place, into),
-            Values::Decimal(a) if a.is_valid(row) => fixed(a.value(row).to_le_bytes(), place, into),
-            Values::Bool(a) if a.is_valid(row) => fixed([u8::from(a.value(row))], place, into),
+            Values::Int(a) if a.is_valid(row) => word(a.value(row) as u64, place, into),
+            Values::Time(a) if a.is_valid(row) => word(a.value(row) as u64, place, into),
+            Values::Date(a) if a.is_valid(row) => word(a.value(row) as u64, place, into),
+            Values::Float(a) if a.is_valid(row) => word(a.value(row).to_bits(), place, into),
+            Values::Bool(a) if a.is_valid(row) => word(a.value(row).into(), place, into),
+            Values::Decimal(a) if a.is_valid(row) => {
+                word(a.value(row) as u64, place, into);
+                word((a.value(row) >> 64) as u64, place, into);
+            }
             _ => {}
         }
     }
@@ -104,14 +107,16 @@ impl<'a> Values<'a> {
 
 /// Length before content, so that ("a", "bc") and ("ab", "c") differ.
 fn text(text: &str, place: u16, into: &mut Vec<u8>) {
-    fixed((text.len() as u64).to_le_bytes(), place, into);
+    word(text.len() as u64, place, into);
     into.extend_from_slice(text.as_bytes());
 }
 
-/// The column's place before the value, so that (1, null) and (null, 1) differ.
-fn fixed<const N: usize>(value: [u8; N], place: u16, into: &mut Vec<u8>) {
-    into.extend_from_slice(&place.to_le_bytes());
-    into.extend_from_slice(&value);
+/// The column's place before the value, so that (1, null) and (null, 1) differ. Both at once: a row has many.
+fn word(value: u64, place: u16, into: &mut Vec<u8>) {
+    let mut bytes = [0; 10];
+    bytes[..2].copy_from_slice(&place.to_le_bytes());
+    bytes[2..].copy_from_slice(&value.to_le_bytes());
+    into.extend_from_slice(&bytes);
 }
 
 /// A map of these hashes: they are random already, so the low half serves as it is.

@@ -26,21 +26,21 @@ pub(super) fn marks(word: u64, byte: u8) -> u64 {
 
 /// The first byte at or after `at` that is a quote, a backslash or a control
 /// character; eight at a time, because most of an answer is inside strings.
-pub(super) fn plain_until(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(chunk) = bytes.get(at..at + 8).and_then(|c| <[u8; 8]>::try_from(c).ok()) {
-        let word = u64::from_le_bytes(chunk);
+#[inline]
+pub(super) fn plain_until(bytes: &[u8], at: usize) -> usize {
+    let rest = bytes.get(at..).unwrap_or_default();
+    let (words, last) = rest.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
         let control = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
         let found = marks(word, b'"') | marks(word, b'\\') | control;
         if found != 0 {
             // Borrows only spread upwards, so the lowest mark is a true one.
-            return at + (found.trailing_zeros() / 8) as usize;
+            return at + index * 8 + (found.trailing_zeros() / 8) as usize;
         }
-        at += 8;
     }
-    while bytes.get(at).is_some_and(|b| *b != b'"' && *b != b'\\' && *b >= 0x20) {
-        at += 1;
-    }
-    at
+    let marked = |b: &u8| *b == b'"' || *b == b'\\' || *b < 0x20;
+    at + words.len() * 8 + last.iter().position(marked).unwrap_or(last.len())
 }
 
 /// The first quote or bracket at or after `at`, which is outside of strings. Little stands between two.
