@@ -199,9 +199,10 @@ impl Slice {
 
     /// What is to be encoded next, and the writer, which has written by then what came before.
     async fn gathered(&mut self) -> Result<(Vec<RecordBatch>, Writer)> {
-        self.pending_bytes = 0;
         let batches = std::mem::take(&mut self.pending);
-        self.written.rows += batches.iter().map(|batch| batch.num_rows() as u64).sum::<u64>();
+        let rows = batches.iter().map(RecordBatch::num_rows).sum();
+        let more_come = std::mem::take(&mut self.pending_bytes) >= PENDING;
+        self.written.rows += rows as u64;
         let writer = match self.writer_back().await {
             Some(writer) => writer?,
             None if std::mem::replace(&mut self.begun, true) => {
@@ -209,7 +210,9 @@ impl Slice {
             }
             None => {
                 let none = RecordBatch::new_empty(Arc::clone(&self.schema));
-                Writer::new(&self.lake, &self.table, self.path.clone(), batches.first().unwrap_or(&none))?
+                let sample = batches.first().unwrap_or(&none);
+                let rows = if more_come { usize::MAX } else { rows };
+                Writer::new(&self.lake, &self.table, self.path.clone(), sample, rows)?
             }
         };
         Ok((batches, writer))

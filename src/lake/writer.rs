@@ -44,9 +44,15 @@ pub(super) struct Appeared {
 }
 
 impl Writer {
-    /// Writes where readers do not look; `sample` is of the object's rows.
-    pub(super) fn new(lake: &Arc<Lake>, table: &Table, path: Path, sample: &RecordBatch) -> Result<Writer> {
-        let encoder = Encoder::new(Parts::new(lake), &sample.schema(), properties(table, sample));
+    /// Writes where readers do not look; `sample` is of the object's rows, which are about so many.
+    pub(super) fn new(
+        lake: &Arc<Lake>,
+        table: &Table,
+        path: Path,
+        sample: &RecordBatch,
+        rows: usize,
+    ) -> Result<Writer> {
+        let encoder = Encoder::new(Parts::new(lake), &sample.schema(), properties(table, sample, rows));
         let encoder = encoder.map_err(|e| unwritten(&e, lake, &path))?;
         let upload = Upload::new(lake, lake.aside(&path));
         Ok(Writer { encoder, upload, lake: Arc::clone(lake), path })
@@ -97,11 +103,11 @@ fn unwritten(e: &ParquetError, lake: &Lake, path: &Path) -> Error {
 }
 
 /// How every object is written, besides compression: statistics, dictionaries where they pay, and who wrote it.
-fn properties(table: &Table, sample: &RecordBatch) -> WriterProperties {
+fn properties(table: &Table, sample: &RecordBatch, rows: usize) -> WriterProperties {
     let note = |key: &str, value: String| KeyValue::new(key.to_string(), value);
     let mut properties = WriterProperties::builder();
     for (field, values) in sample.schema_ref().fields().iter().zip(sample.columns()) {
-        if differ(values) {
+        if differ(values, rows) {
             properties = properties.set_column_dictionary_enabled(ColumnPath::from(field.name().as_str()), false);
         }
     }
@@ -116,27 +122,73 @@ fn properties(table: &Table, sample: &RecordBatch) -> WriterProperties {
 
 /// Whether a dictionary would only be work for a column: counts, and what hardly any two rows have in common.
 /// The library would find out when the dictionary is too large, after a million bytes of it.
-fn differ(values: &ArrayRef) -> bool {
+fn differ(values: &ArrayRef, rows: usize) -> bool {
     match values.data_type() {
         DataType::Int64 => true,
         _ if values.len() - values.null_count() < SAMPLE => false,
-        DataType::Utf8 => are_distinct(values.as_string::<i32>().iter().flatten().map(str::as_bytes)),
+        DataType::Utf8 => are_distinct(rows, values.as_string::<i32>().iter().flatten().map(str::as_bytes)),
         DataType::Timestamp(..) => {
             let times = values.as_primitive::<TimestampMicrosecondType>();
-            are_distinct(times.iter().flatten().map(i64::to_le_bytes))
+            are_distinct(rows, times.iter().flatten().map(i64::to_le_bytes))
         }
         DataType::Decimal128(..) => {
             let amounts = values.as_primitive::<Decimal128Type>();
-            are_distinct(amounts.iter().flatten().map(i128::to_le_bytes))
+            are_distinct(rows, amounts.iter().flatten().map(i128::to_le_bytes))
         }
         _ => false,
     }
 }
 
-/// Values that tell: where only a few thousand are in use, two of so many are the same.
+/// Values that tell what the others are like,
 const SAMPLE: usize = 500;
+/// and those after which it may be clear already.
+const FEW: usize = 100;
 
-fn are_distinct(values: impl Iterator<Item = impl AsRef<[u8]>>) -> bool {
+/// Whether most of so many rows have a value of their own, told by the first ones.
+///
+/// Of `c` values, `n` rows repeat about n²/2c. A dictionary has more than every second row of `rows` in it
+/// if they are fewer than 1.6 `c`; that is when the first `n` repeat less than 0.8 n² / `rows`.
+fn are_distinct(rows: usize, values: impl Iterator<Item = impl AsRef<[u8]>>) -> bool {
     let mut seen = KeyMap::with_capacity_and_hasher(SAMPLE, BuildHasherDefault::default());
-    values.take(SAMPLE).all(|value| seen.insert(XxHash3_128::oneshot(value.as_ref()), ()).is_none())
+    let mut repeated = 0;
+    for (index, value) in values.take(SAMPLE).enumerate() {
+        repeated += usize::from(seen.insert(XxHash3_128::oneshot(value.as_ref()), ()).is_some());
+        if index >= FEW && !are_few(repeated, index + 1, rows) {
+            return false;
+        }
+    }
+    are_few(repeated, SAMPLE, rows)
+}
+
+fn are_few(repeated: usize, of: usize, rows: usize) -> bool {
+    rows.saturating_mul(5 * repeated) < 4 * of * of
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// So many rows that take turns with so many values, in no order.
+    fn rows(rows: u64, values: u64) -> Vec<[u8; 8]> {
+        let mixed = |row: u64| XxHash3_128::oneshot(&row.to_le_bytes()) as u64;
+        (0..rows).map(|row| (mixed(row) % values).to_le_bytes()).collect()
+    }
+
+    #[test]
+    fn a_dictionary_is_left_out_where_it_would_have_most_rows() {
+        for (all, values, distinct) in [
+            (1_000, 5, false),
+            (1_000, 300, false),
+            (1_000, 3_000, true),
+            (1_000_000, 3_000, false),
+            (1_000_000, 50_000, false),
+            (10_000, 50_000, true),
+            (1_000_000, u64::MAX, true),
+            (u64::MAX, 50_000, false),
+            (u64::MAX, u64::MAX, true),
+        ] {
+            let first = rows(all.min(5_000), values);
+            assert_eq!(are_distinct(all as usize, first.iter()), distinct, "{values} values in {all} rows");
+        }
+    }
 }
