@@ -74,6 +74,17 @@ impl Kind {
     }
 }
 
+/// A piece of a text that is known to be JSON.
+pub(crate) enum Piece<'a> {
+    /// What stands between the quotes of a value or a name.
+    Text(&'a str),
+    /// Between two tokens.
+    Space,
+    /// Neither quotes nor spaces.
+    Other,
+    End,
+}
+
 #[derive(Clone)]
 pub(crate) struct Scanner<'a> {
     text: &'a str,
@@ -300,6 +311,24 @@ impl<'a> Scanner<'a> {
                 first = false;
             }
         }
+    }
+
+    /// The next piece, by which a text can be copied that was scanned before.
+    pub(crate) fn piece(&mut self) -> Result<Piece<'a>, Malformed> {
+        let rest = self.bytes().get(self.at..).unwrap_or_default();
+        let other = |byte: &u8| !matches!(byte, b'"' | b' ' | b'\n' | b'\t' | b'\r');
+        Ok(match rest.first() {
+            Some(b'"') => Piece::Text(self.string()?),
+            Some(byte) if other(byte) => {
+                self.at += rest.iter().take_while(|byte| other(byte)).count();
+                Piece::Other
+            }
+            Some(_) => {
+                self.space();
+                Piece::Space
+            }
+            None => Piece::End,
+        })
     }
 
     /// Steps over the next value without checking it: to be used where its text is checked later.

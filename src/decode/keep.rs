@@ -4,7 +4,7 @@
 //! agents can carry live credentials; whatever stands under a name that says so
 //! is gone before anything is written, at any depth and in any case.
 
-use super::json::{Kind, Malformed, Scanner, unescape};
+use super::json::{Kind, Malformed, Piece, Scanner, unescape};
 
 pub(crate) const REDACTED: &str = "\"[redacted]\"";
 
@@ -49,49 +49,34 @@ pub(crate) fn value_of(value: &str, into: &mut String) -> Result<(), Malformed> 
     }
 }
 
-/// Copies one object or array, with a stack of its own instead of recursion. It has been
-/// scanned before, so it is not measured again: a row is never left half written.
+/// Copies one object or array. It has been scanned before, so its brackets need not be followed:
+/// what stands between two spaces or secrets is copied in one piece.
 fn copy(scanner: &mut Scanner<'_>, into: &mut String) -> Result<(), Malformed> {
-    // For each open bracket: whether it is an object, and whether a value has come yet.
-    let mut open: Vec<(bool, bool)> = Vec::new();
-    let mut first = true;
+    let mut from = scanner.position();
     loop {
-        // At a value.
-        let next = scanner.peek()?;
-        if matches!(next, b'{' | b'[') {
-            scanner.enter(next)?;
-            into.push(char::from(next));
-            open.push((next == b'{', false));
-            first = true;
-        } else {
-            into.push_str(scanner.value()?);
-        }
-        // After a value: on to the next one of what is still open.
-        loop {
-            let Some((object, begun)) = open.last_mut() else { return Ok(()) };
-            let name = match *object {
-                true => scanner.member(&mut first)?.map(Some),
-                false => scanner.element(&mut first)?.then_some(None),
-            };
-            let Some(name) = name else {
-                into.push(if *object { '}' } else { ']' });
-                open.pop();
-                first = false;
-                continue;
-            };
-            if std::mem::replace(begun, true) {
-                into.push(',');
+        let before = scanner.since(from);
+        match scanner.piece()? {
+            Piece::Other => continue,
+            Piece::Space => into.push_str(before),
+            Piece::Text(name) => {
+                let mut value = scanner.clone();
+                if !value.enter(b':')? || !is_secret(name) {
+                    continue;
+                }
+                into.push_str(scanner.since(from));
+                into.push(':');
+                if value.peek()? != b'n' {
+                    value.skip()?;
+                    into.push_str(REDACTED);
+                }
+                *scanner = value;
             }
-            let Some(name) = name else { break };
-            into.push('"');
-            into.push_str(name);
-            into.push_str("\":");
-            if !is_secret(name) || scanner.peek()? == b'n' {
-                break;
+            Piece::End => {
+                into.push_str(before);
+                return Ok(());
             }
-            scanner.skip()?;
-            into.push_str(REDACTED);
         }
+        from = scanner.position();
     }
 }
 
