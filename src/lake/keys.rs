@@ -1,8 +1,8 @@
 //! Which rows are the same row: 128-bit hashes of key columns, equal for new and old rows.
 //!
 //! A hash and not the key itself, because a table of five million rows then
-//! costs 15 to 19 bytes a key, whatever the keys look like ([`super::key_set`]). The seed is
-//! fixed: ids come from the API, and hashes are never stored.
+//! costs the same, whatever the keys look like ([`super::key_set`]). The seed is
+//! fixed: ids come from the API, and hashes are never kept for another run.
 
 use std::hash::{BuildHasherDefault, Hasher};
 

@@ -56,12 +56,20 @@ struct Scene {
     table: Arc<Table>,
     day: Option<NaiveDate>,
     syncs: i64,
+    /// Keys that a slice keeps in memory.
+    keys: usize,
 }
 
 impl Scene {
-    fn new(policy: Policy, history: bool) -> Scene {
+    fn new(policy: Policy, history: bool, keys: usize) -> Scene {
         let day = (policy != Policy::Snapshot).then(NaiveDate::default);
-        Scene { lake: Arc::new(Lake::of(Arc::new(InMemory::new()))), table: table(policy, history), day, syncs: 0 }
+        Scene {
+            lake: Arc::new(Lake::of(Arc::new(InMemory::new()))),
+            table: table(policy, history),
+            day,
+            syncs: 0,
+            keys,
+        }
     }
 
     async fn sync(&mut self, sync: &Sync) -> Written {
@@ -71,6 +79,7 @@ impl Scene {
             format!("{{\"parent\":\"{parent}\",\"id\":\"{id}\",\"value\":\"{value}\",\"at\":0}}")
         };
         let mut slice = Slice::open(&self.lake, &self.table, self.day, self.syncs).await.unwrap();
+        slice.keep_in_memory(self.keys);
         // In two batches, so that repetitions are known across them.
         for records in sync.records.chunks(3) {
             let records: Vec<String> = records.iter().map(record).collect();
@@ -151,6 +160,11 @@ fn policies() -> impl Strategy<Value = Policy> {
     prop_oneof![Just(Policy::Snapshot), Just(Policy::Merge), Just(Policy::Replace)]
 }
 
+/// All in memory, or the others in a file.
+fn keys() -> impl Strategy<Value = usize> {
+    prop_oneof![1..4_usize, Just(1_000)]
+}
+
 fn run<T>(story: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(story)
 }
@@ -162,9 +176,10 @@ proptest! {
     fn any_syncs_give_the_rows_of_the_model(
         policy in policies(),
         syncs in prop_oneof![syncs(false), syncs(true)],
+        keys in keys(),
     ) {
         run(async {
-            let (mut scene, mut expected) = (Scene::new(policy, false), Vec::new());
+            let (mut scene, mut expected) = (Scene::new(policy, false, keys), Vec::new());
             for sync in &syncs {
                 expected = model(policy, expected, sync);
                 let written = scene.sync(sync).await;
@@ -178,12 +193,31 @@ proptest! {
         })?;
     }
 
+    /// Where keys are changes nothing: the objects are the same to the byte.
+    #[test]
+    fn keys_in_a_file_give_the_same_object(
+        policy in policies(),
+        history in any::<bool>(),
+        syncs in prop_oneof![syncs(false), syncs(true)],
+        keys in 1..4_usize,
+    ) {
+        run(async {
+            let history = history && policy == Policy::Snapshot;
+            let (mut few, mut all) = (Scene::new(policy, history, keys), Scene::new(policy, history, 1_000));
+            for sync in &syncs {
+                let (few, all) = (few.sync(sync).await, all.sync(sync).await);
+                prop_assert_eq!(format!("{few:?}"), format!("{all:?}"));
+            }
+            Ok(())
+        })?;
+    }
+
     /// With history, the newest version of each key is what the table without history has,
     /// and the versions of a key follow one another without overlap.
     #[test]
-    fn versions_follow_one_another(syncs in prop_oneof![syncs(false), syncs(true)]) {
+    fn versions_follow_one_another(syncs in prop_oneof![syncs(false), syncs(true)], keys in keys()) {
         run(async {
-            let (mut scene, mut expected) = (Scene::new(Policy::Snapshot, true), Vec::new());
+            let (mut scene, mut expected) = (Scene::new(Policy::Snapshot, true, keys), Vec::new());
             for sync in &syncs {
                 expected = model(Policy::Snapshot, expected, sync);
                 scene.sync(sync).await;

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::fate::{Fate, Parents, fate};
+use super::key_marks::{Marked, Marks};
 use super::key_set::KeySet;
 use super::keys::{KeyMap, hashes, hashes_with};
 use super::read::{conform, merged_schema};
@@ -128,7 +129,7 @@ impl Slice {
         let batch = conform(&batch, &self.schema)?;
         let fresh: Vec<bool> = match self.table.policy {
             Policy::Replace => self.fresh_by_content(&batch)?,
-            _ => hashes(&batch, &self.key_columns()?)?.into_iter().map(|key| self.arrived.insert(key)).collect(),
+            _ => self.fresh_by_key(&batch)?,
         };
         let repeated = fresh.iter().filter(|f| !**f).count() as u64;
         self.written.repeated += repeated;
@@ -141,6 +142,10 @@ impl Slice {
         self.gather(batch).await
     }
 
+    fn fresh_by_key(&mut self, batch: &RecordBatch) -> Result<Vec<bool>> {
+        hashes(batch, &self.key_columns()?)?.into_iter().map(|key| self.arrived.insert(key)).collect()
+    }
+
     /// Two rows of one key with different values are both money: only a row
     /// that is the same in every column is a repetition.
     fn fresh_by_content(&mut self, batch: &RecordBatch) -> Result<Vec<bool>> {
@@ -148,8 +153,8 @@ impl Slice {
         let more: Vec<usize> = self.content_columns().into_iter().filter(|column| !key.contains(column)).collect();
         let mut fresh = Vec::with_capacity(batch.num_rows());
         for (key, content) in hashes_with(batch, &key, &more)? {
-            let new_key = self.arrived.insert(key);
-            let new_content = self.contents.insert(content);
+            let new_key = self.arrived.insert(key)?;
+            let new_content = self.contents.insert(content)?;
             self.written.conflicts += u64::from(new_content && !new_key);
             fresh.push(new_content);
         }
@@ -244,14 +249,40 @@ impl Slice {
     async fn complete(&mut self, parents: Option<&Parents>) -> Result<()> {
         let all_dropped = self.table.policy == Policy::Replace && parents.is_none();
         let old = if all_dropped { None } else { open_old(&self.lake, &self.table, self.day).await? };
-        if let Some(old) = old {
-            let mut rows = old.stream()?;
+        let Some(old) = old else { return Ok(()) };
+        let mut marked = if self.arrived.is_in_memory() { None } else { Some(self.marked().await?) };
+        let mut rows = old.stream()?;
+        while let Some(batch) = rows.try_next().await? {
+            let batch = conform(&batch, &self.schema)?;
+            let arrived = match &mut marked {
+                Some(marked) => marked.next(batch.num_rows())?,
+                None => self.arrived(&batch)?,
+            };
+            let kept = self.settle(batch, &arrived, parents)?;
+            self.gather(kept).await?;
+        }
+        marked.map_or(Ok(()), Marked::end)
+    }
+
+    /// Of each of these old rows, whether a new one has its key.
+    fn arrived(&self, old: &RecordBatch) -> Result<BooleanArray> {
+        let keys = hashes(old, &self.key_columns()?)?;
+        keys.into_iter().map(|key| self.arrived.contains(key).map(Some)).collect()
+    }
+
+    /// The same of all old rows, when keys are in a file: the old keys are read first, and without
+    /// the other columns. The set is given up for it.
+    async fn marked(&mut self) -> Result<Marked> {
+        let mut marks = Marks::of(std::mem::take(&mut self.arrived))?;
+        if let Some(old) = open_old(&self.lake, &self.table, self.day).await? {
+            let columns = Arc::new(self.schema.project(&self.key_columns()?).map_err(arrow)?);
+            let all: Vec<usize> = (0..columns.fields().len()).collect();
+            let mut rows = old.columns(columns)?;
             while let Some(batch) = rows.try_next().await? {
-                let kept = self.settle(conform(&batch, &self.schema)?, parents)?;
-                self.gather(kept).await?;
+                marks.ask(&hashes(&batch, &all)?)?;
             }
         }
-        Ok(())
+        marks.finish(&self.written.path)
     }
 
     async fn appear(&mut self) -> Result<Written> {
@@ -259,6 +290,12 @@ impl Slice {
         writer.write(&batches).await?;
         let Appeared { bytes, sha256, folders } = writer.finish().await?;
         Ok(Written { bytes, sha256, folders, ..std::mem::take(&mut self.written) })
+    }
+
+    /// With so few keys in memory, for tests of what becomes of the others.
+    #[cfg(test)]
+    pub(super) fn keep_in_memory(&mut self, keys: usize) {
+        (self.arrived, self.contents) = (KeySet::of_at_most(keys), KeySet::of_at_most(keys));
     }
 
     /// Takes back what was uploaded so far, and waits until it is.
@@ -271,8 +308,7 @@ impl Slice {
     }
 
     /// Old rows after their fate: dropped, as they were, or as tombstones.
-    fn settle(&mut self, old: RecordBatch, parents: Option<&Parents>) -> Result<RecordBatch> {
-        let keys = hashes(&old, &self.key_columns()?)?;
+    fn settle(&mut self, old: RecordBatch, arrived: &BooleanArray, parents: Option<&Parents>) -> Result<RecordBatch> {
         let of_parents = match parents {
             None => None,
             Some(parents) => {
@@ -282,11 +318,11 @@ impl Slice {
         };
         let fates = (0..old.num_rows()).map(|row| {
             let parent = of_parents.as_ref().zip(parents).map(|(hashes, parents)| parents.of(hashes[row]));
-            fate(self.table.policy, self.arrived.contains(keys[row]), parent)
+            fate(self.table.policy, arrived.value(row), parent)
         });
         let fates: Vec<Fate> = fates.collect();
         match (self.table.policy, self.table.history) {
-            (Policy::Snapshot, true) => self.close_versions(old, &keys, &fates),
+            (Policy::Snapshot, true) => self.close_versions(old, &fates),
             (Policy::Snapshot, false) => self.bury(old, &fates),
             _ => keep(&old, &fates),
         }

@@ -134,7 +134,9 @@ impl Lake {
             // With history, a key has a row for each version.
             key.extend(index("_valid_from"));
             content.rows += batch.num_rows() as u64;
-            content.repeated += hashes(&batch, &key)?.into_iter().filter(|hash| !keys.insert(*hash)).count() as u64;
+            for hash in hashes(&batch, &key)? {
+                content.repeated += u64::from(!keys.insert(hash)?);
+            }
             let times =
                 |name: &str| Ok::<_, Error>(batch.column(index(name)?).as_primitive::<TimestampMicrosecondType>());
             if let (Some(slices), Some(of)) = (&table.slices, found.day) {

@@ -65,8 +65,9 @@ impl Slice {
     }
 
     /// With history no old version is ever dropped, but for a current one that arrived unchanged.
-    pub(super) fn close_versions(&mut self, old: RecordBatch, keys: &[u128], fates: &[Fate]) -> Result<RecordBatch> {
+    pub(super) fn close_versions(&mut self, old: RecordBatch, fates: &[Fate]) -> Result<RecordBatch> {
         let rows = old.num_rows();
+        let keys = hashes(&old, &self.key_columns()?)?;
         let times = |name: &str| {
             Ok::<_, Error>(old.column(self.column(name)?).as_primitive::<TimestampMicrosecondType>().clone())
         };

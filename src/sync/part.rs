@@ -114,9 +114,13 @@ impl Scan {
         let Some(last) = self.in_order(moments(&batch, newest.by)) else { return Ok(false) };
         let keys = hashes(&batch, &(0..batch.num_columns()).collect::<Vec<_>>())?;
         let rows = moments(&batch, newest.by).zip(keys);
-        let mut old = rows.filter(|(moment, _)| moment.is_some_and(|m| m < newest.settled));
         let reached = last < newest.settled && last < self.edges.oldest_unfinished;
-        Ok(reached && old.all(|(_, key)| newest.known.contains(key)))
+        for (_, key) in rows.filter(|(moment, _)| reached && moment.is_some_and(|m| m < newest.settled)) {
+            if !newest.known.contains(key)? {
+                return Ok(false);
+            }
+        }
+        Ok(reached)
     }
 
     /// The moment of the page's last row; none when the list is not what it is said to be:
@@ -158,7 +162,7 @@ async fn known(lake: &Lake, table: &Table, newest: &NewestFirst, settled: i64) -
         let lists = hashes(batch, &columns.places(&parents))?;
         let rows = moments(batch, columns.place(newest.by)).zip(keys.into_iter().zip(lists)).enumerate();
         for (row, (moment, (key, list))) in rows.filter(|(row, _)| columns.is_alive(batch, *row)) {
-            known.known.insert(key);
+            known.known.insert(key)?;
             let edges = known.lists.entry(list).or_insert(Edges { newest: i64::MIN, oldest_unfinished: i64::MAX });
             // A row without a moment can be anywhere: then nothing is surely below all that is unfinished.
             let moment = moment.unwrap_or(i64::MIN);
