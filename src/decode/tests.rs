@@ -134,3 +134,63 @@ fn what_encloses_a_list_may_stand_before_or_after_it() {
         assert_eq!(decode(buckets([[times, new, results], first, second])), before, "{first:?} {second:?}");
     }
 }
+
+fn alone(columns: &str) -> Decoder {
+    let text = format!(
+        "doc = \"d\"\nkey = [\"id\"]\npaging = \"none\"\n[request]\npath = \"/x\"\nrows = [\"/data\", \"/results\"]\n[columns]\n{columns}"
+    );
+    let catalog = Catalog::alone(&text).unwrap();
+    Decoder::new(Arc::clone(catalog.get("alone").unwrap()), 0)
+}
+
+/// What encloses records stands for all of them, and for none after them; what it gives comes first.
+#[test]
+fn a_column_can_come_from_a_record_or_from_what_encloses_it() {
+    let mut decoder = alone(
+        "id = { type = \"string\", doc = \"d\" }\n\
+         n = { type = \"int\", from = [\"/n\", \"../n\"], doc = \"d\" }\n",
+    );
+    let text = r#"{"data":[
+        {"n":1,"results":[{"id":"a"},{"id":"b","n":2}]},
+        {"results":[{"id":"c","n":3},{"id":"d"}]},
+        {"n":"x","results":[{"id":"e","n":4},{"id":"f"}]},
+        {"n":null,"results":[{"n":5,"id":"g"}],"n":6}]}"#;
+    assert_eq!(decoder.page(text, &bound).unwrap(), 7);
+    assert_eq!(decoder.misfits().get("n").map(|m| m.count), Some(2));
+    let batch = decoder.take().unwrap();
+    let numbers = batch.column_by_name("n").unwrap().as_primitive::<arrow_array::types::Int64Type>();
+    assert_eq!(numbers.iter().collect::<Vec<_>>(), [Some(1), Some(1), Some(3), None, None, None, Some(6)]);
+    let extra = [
+        None,
+        Some(r#"{"n":2}"#),
+        None,
+        None,
+        Some(r#"{"n":4,"..":{"n":"x"}}"#),
+        Some(r#"{"..":{"n":"x"}}"#),
+        Some(r#"{"n":5}"#),
+    ];
+    assert_eq!(texts(&batch, "_extra"), extra.map(|text| text.map(str::to_string)));
+}
+
+/// Values are in their columns before the record is at its end. When it has none, they are taken back.
+#[test]
+fn half_a_record_leaves_nothing_behind() {
+    let good = r#"{"data":[{"results":[{"id":"a","n":1,"t":"x"}]}]}"#;
+    for broken in [
+        r#"{"data":[{"t":"of all","results":[{"id":"b","n":2,"t":"y"},{"id":"c","n":3,"#,
+        r#"{"data":[{"t":"of all","results":[{"id":"b","n":2,"t":"y"},{"n":3,"t":"z"}]}]}"#,
+        r#"{"data":[{"t":"of all","results":[{"id":"b","n":2,"t":"y"},7]}]}"#,
+    ] {
+        let mut decoder = alone(
+            "id = { type = \"string\", doc = \"d\" }\n\
+             n = { type = \"int\", doc = \"d\" }\n\
+             t = { type = \"string\", from = [\"/t\", \"../t\"], doc = \"d\" }\n",
+        );
+        decoder.page(broken, &bound).unwrap_err();
+        assert_eq!(decoder.page(good, &bound).unwrap(), 1);
+        let batch = decoder.take().unwrap();
+        let some = |texts: [&str; 2]| texts.map(|text| Some(text.to_string()));
+        assert_eq!(texts(&batch, "id"), some(["b", "a"]), "{broken}");
+        assert_eq!(texts(&batch, "t"), some(["of all", "x"]), "{broken}");
+    }
+}
