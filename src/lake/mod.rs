@@ -16,6 +16,7 @@ mod keys;
 mod lease;
 #[cfg(test)]
 mod model;
+mod ranges;
 mod read;
 mod scan;
 mod slice;

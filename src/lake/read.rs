@@ -1,22 +1,16 @@
 //! The rows that a slice already holds, as a stream in today's columns.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_array::{Array, RecordBatch, new_null_array};
 use arrow_schema::{Schema, SchemaRef};
-use bytes::Bytes;
-use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
+use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
-use parquet::arrow::arrow_reader::ArrowReaderOptions;
-use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
+use super::ranges::Reader;
 use super::{Lake, storage};
 use crate::error::{Error, Result};
 use crate::schema::Table;
@@ -35,12 +29,11 @@ pub(crate) async fn open_old(lake: &Lake, table: &Table, day: Option<chrono::Nai
 /// The object at a path; none when there is none.
 pub(super) async fn open_at(lake: &Lake, location: Path) -> Result<Option<OldRows>> {
     let path = lake.relative(&location);
-    let size = match lake.store.head(&location).await {
-        Ok(meta) => meta.size,
-        Err(object_store::Error::NotFound { .. }) => return Ok(None),
+    let reader = match Reader::open(lake, location).await {
+        Ok(Some(reader)) => reader,
+        Ok(None) => return Ok(None),
         Err(e) => return Err(storage(&e, &lake.shown).at(path)),
     };
-    let reader = Reader { store: Arc::clone(&lake.store), path: location, size };
     let builder = ParquetRecordBatchStreamBuilder::new(reader).await.map_err(|e| broken(&e, &path))?;
     Ok(Some(OldRows { builder, path }))
 }
@@ -130,37 +123,4 @@ pub(super) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordB
 
 fn broken(e: &ParquetError, path: &str) -> Error {
     Error::integrity(format!("{path}: not a readable Parquet file: {e}")).hint("something else changed or cut the file: restore it, or move it away and `state reset` its table; what the source no longer has of it is lost then")
-}
-
-/// Ranged reads of one object.
-struct Reader {
-    store: Arc<dyn ObjectStore>,
-    path: Path,
-    size: u64,
-}
-
-impl AsyncFileReader for Reader {
-    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, parquet::errors::Result<Bytes>> {
-        self.store.get_range(&self.path, range).map_err(|e| ParquetError::External(Box::new(e))).boxed()
-    }
-
-    fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, parquet::errors::Result<Vec<Bytes>>> {
-        async move {
-            let bytes = self.store.get_ranges(&self.path, &ranges).await;
-            bytes.map_err(|e| ParquetError::External(Box::new(e)))
-        }
-        .boxed()
-    }
-
-    fn get_metadata<'a>(
-        &'a mut self,
-        options: Option<&'a ArrowReaderOptions>,
-    ) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
-        async move {
-            let size = self.size;
-            let reader = ParquetMetaDataReader::new().with_arrow_reader_options(options);
-            Ok(Arc::new(reader.load_and_finish(self, size).await?))
-        }
-        .boxed()
-    }
 }
