@@ -12,6 +12,7 @@ mod column;
 mod extra;
 pub(crate) mod json;
 mod keep;
+mod members;
 mod scalar;
 mod shape;
 #[cfg(test)]
@@ -31,10 +32,11 @@ use crate::schema::{From, Policy, Table};
 use column::Column;
 use extra::Spare;
 use json::{Kind, Malformed, Scanner};
+use members::{Row, Unfit};
 use scalar::{Fit, Scalar};
 use shape::Node;
 pub(crate) use value::decimal_text;
-use walk::{Row, Unfit, Work};
+use walk::Work;
 
 /// Values that did not fit a column: how many, and the first one's place and reason.
 #[derive(Clone, Debug, Default, PartialEq)]
