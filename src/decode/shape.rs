@@ -120,8 +120,10 @@ pub(super) fn levels(table: &Table) -> Vec<Node> {
     for (index, column) in table.columns.iter().enumerate() {
         if let From::Record(pointers) = &column.from {
             for (spelling, (up, pointer)) in pointers.iter().enumerate() {
-                place(*up, pointer, &|node| node.columns.push((index, spelling)));
-                place(*up, pointer, &|node| node.names |= names(index));
+                place(*up, pointer, &|node| {
+                    node.columns.push((index, spelling));
+                    node.names |= names(index);
+                });
                 place(*up, &Pointer::default(), &|level| level.gives.push(index));
             }
         }

@@ -246,6 +246,15 @@ mod tests {
         twox_hash::XxHash3_128::oneshot(&n.to_le_bytes())
     }
 
+    /// Twenty keys, sixteen of them in two runs of a file that tests can reach.
+    fn with_a_file() -> (tempfile::NamedTempFile, KeySet) {
+        let named = tempfile::NamedTempFile::new().unwrap();
+        let mut set = KeySet::of_at_most(8);
+        set.runs = Some(Runs::of(named.reopen().unwrap()));
+        assert!((0..20).all(|n| set.insert(hash(n)).unwrap()));
+        (named, set)
+    }
+
     fn slots(set: &KeySet) -> usize {
         set.parts.iter().map(|p| size_of_val(p.slots.as_slice())).sum()
     }
@@ -303,10 +312,7 @@ mod tests {
 
     #[test]
     fn keys_stay_where_they_are_when_the_file_takes_no_more() {
-        let named = tempfile::NamedTempFile::new().unwrap();
-        let mut set = KeySet::of_at_most(8);
-        set.runs = Some(Runs::of(named.reopen().unwrap()));
-        assert!((0..20).all(|n| set.insert(hash(n)).unwrap()));
+        let (named, mut set) = with_a_file();
         set.runs.as_mut().unwrap().forbid_writing(File::open(named.path()).unwrap());
         assert!((20..100).all(|n| set.insert(hash(n)).unwrap()));
         assert!((0..100).all(|n| set.contains(hash(n)).unwrap() && !set.insert(hash(n)).unwrap()));
@@ -323,10 +329,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_cut_is_an_error_and_no_answer() {
-        let named = tempfile::NamedTempFile::new().unwrap();
-        let mut set = KeySet::of_at_most(8);
-        set.runs = Some(Runs::of(named.reopen().unwrap()));
-        assert!((0..20).all(|n| set.insert(hash(n)).unwrap()));
+        let (named, mut set) = with_a_file();
         named.as_file().set_len(64).unwrap();
         assert_eq!(set.contains(hash(0)).unwrap_err().kind, Kind::Storage);
         assert_eq!(set.insert(hash(0)).unwrap_err().kind, Kind::Storage);
