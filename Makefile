@@ -82,7 +82,7 @@ conformance: $(VENV)/ready ## Compare schemas/ with the official SDK, and with O
 
 bench: $(BENCH_VENV)/ready ## Measure against dlt and against the limit of one core, waiting, growth (half an hour; not a test)
 	cargo build --locked --release
-	cd bench && cargo build --locked --release --bin bench-server
+	cd bench && cargo build --locked --release --bins
 	cd bench && cargo bench --locked --bench engine
 	$(BENCH_VENV)/bin/python bench/compare.py
 	$(BENCH_VENV)/bin/python bench/waiting.py

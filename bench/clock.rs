@@ -1,15 +1,12 @@
-//! Time on the processor instead of time on the wall: what else the machine does disturbs less.
+//! Criterion's clock here: time on the processor.
 
 use criterion::Throughput;
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 
+use crate::processor::nanoseconds;
+
 /// The nanoseconds that the measuring thread has really run, as the kernel counts them.
 pub(crate) struct OnCpu;
-
-fn nanoseconds() -> u64 {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    text.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(0)
-}
 
 impl Measurement for OnCpu {
     type Intermediate = u64;

@@ -1,8 +1,6 @@
-"""`openai-elt` and dlt read the same pages in turn, several times; beside them the limit of one core.
+"""`openai-elt` and dlt read the same pages in turn, several times; in turn with them goes the limit of one core.
 
     python bench/compare.py [--rounds 3] [--sets users,usage,audit] [--without-dlt]
-
-The limit comes from the last `cd bench && cargo bench --bench engine`, if there was one.
 """
 
 from __future__ import annotations
@@ -36,19 +34,9 @@ def one_round(name: str, base_url: str, with_dlt: bool, folder: pathlib.Path) ->
     return costs
 
 
-def on_one_core() -> dict[str, dict[str, float]]:
-    """MB/s of the limit and of the engine, by set."""
-    found: dict[str, dict[str, float]] = {}
-    for name in SETS:
-        for what in ("limit", "engine"):
-            folder = measure.TARGET.parent / "criterion" / f"whole-{name}" / what / "new"
-            try:
-                estimates = json.loads((folder / "estimates.json").read_text())
-                size = json.loads((folder / "benchmark.json").read_text())["throughput"]["Bytes"]
-            except FileNotFoundError:
-                continue
-            found.setdefault(name, {})[what] = size / estimates["median"]["point_estimate"] * 1_000
-    return found
+def on_one_core(name: str, folder: pathlib.Path) -> dict[str, float]:
+    """Seconds of one core from all pages of a set in memory to Parquet in memory: by hand (`limit`), by our `engine`."""
+    return json.loads(measure.run([measure.LIMIT, name], folder).out)
 
 
 def main() -> None:
@@ -57,42 +45,47 @@ def main() -> None:
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--without-dlt", action="store_true")
     options = parser.parse_args()
+    # Nothing is removed before the end: a file system that has just lost a thousand files makes new ones slowly.
+    with tempfile.TemporaryDirectory() as folder:
+        rows, fractions = compare(options.sets.split(","), options.rounds, not options.without_dlt, pathlib.Path(folder))
+    print(measure.machine())
+    print(measure.table(
+        ["pages", "tool", "CPU s", "of it system", "wall s", "peak MB", "MB/CPU s", "CPU of dlt ÷ ours", "server CPU s"], rows,
+    ))
+    print()
+    print(measure.table(
+        ["set", "limit MB/s", "engine MB/s", "engine ÷ limit", "whole sync MB/CPU s", "sync ÷ limit"], fractions,
+    ))
+
+
+def compare(names: list[str], times: int, with_dlt: bool, folder: pathlib.Path) -> tuple[list, list]:
+    """The rows of both tables."""
     rows, fractions = [], []
-    limits = on_one_core()
-    for name in options.sets.split(","):
-        with tempfile.TemporaryDirectory() as folder, measure.pages(name) as server:
+    for name in names:
+        with measure.pages(name) as server:
             megabytes = server.told["bytes"][name] / 1e6
-            busy, rounds = server.cpu(), []
-            # Nothing is removed in between: a file system that has just lost a thousand files makes new ones slowly.
-            for number in range(options.rounds):
-                place = pathlib.Path(folder) / str(number)
-                rounds.append(one_round(name, server.base_url, not options.without_dlt, place))
-            served = (server.cpu() - busy) / options.rounds / len(rounds[0])
+            busy, rounds, limits = server.cpu(), [], []
+            for number in range(times):
+                place = folder / name / str(number)
+                rounds.append(one_round(name, server.base_url, with_dlt, place))
+                limits.append(on_one_core(name, place / "limit"))
+            served = (server.cpu() - busy) / times / len(rounds[0])
         for tool in rounds[0]:
             costs = [costs[tool] for costs in rounds]
             cpu = median(costs, "cpu")
-            ratio = median([costs["dlt"] for costs in rounds], "cpu") / cpu if not options.without_dlt else None
+            ratio = median([costs["dlt"] for costs in rounds], "cpu") / cpu if with_dlt else None
             rows.append([
                 f"{name}, {megabytes:.0f} MB", tool, f"{cpu:.2f}", f"{median(costs, 'system'):.2f}",
                 f"{median(costs, 'wall'):.2f}",
                 f"{median(costs, 'peak_mb'):.0f}", f"{megabytes / cpu:.0f}",
                 f"{ratio:.1f}×" if ratio and tool != "dlt" else "", f"{served:.2f}",
             ])
-        if name in limits:
-            limit, engine = limits[name]["limit"], limits[name]["engine"]
-            ours = megabytes / median([costs["openai-elt"] for costs in rounds], "cpu")
-            fractions.append([
-                name, f"{limit:.0f}", f"{engine:.0f}", f"{engine / limit:.0%}", f"{ours:.0f}", f"{ours / limit:.0%}",
-            ])
-    print(measure.machine())
-    print(measure.table(
-        ["pages", "tool", "CPU s", "of it system", "wall s", "peak MB", "MB/CPU s", "CPU of dlt ÷ ours", "server CPU s"], rows,
-    ))
-    if fractions:
-        print()
-        print(measure.table(
-            ["set", "limit MB/s", "engine MB/s", "engine ÷ limit", "whole sync MB/CPU s", "sync ÷ limit"], fractions,
-        ))
+        limit, engine = (megabytes / statistics.median(seconds[what] for seconds in limits) for what in ("limit", "engine"))
+        ours = megabytes / median([costs["openai-elt"] for costs in rounds], "cpu")
+        fractions.append([
+            name, f"{limit:.0f}", f"{engine:.0f}", f"{engine / limit:.0%}", f"{ours:.0f}", f"{ours / limit:.0%}",
+        ])
+    return rows, fractions
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
 BINARY = pathlib.Path(os.environ.get("OPENAI_ELT_BIN", TARGET / "openai-elt"))
-SERVER = TARGET / "bench-server"
+SERVER, LIMIT = TARGET / "bench-server", TARGET / "bench-limit"
 
 SETS = ("users", "usage", "audit")
 TABLES = {"users": "users", "usage": "usage_completions", "audit": "audit_logs"}

@@ -10,11 +10,11 @@ use std::fmt::Write as _;
 pub(crate) const BEGIN: i64 = 1_701_388_800;
 pub(crate) const DAY: i64 = 86_400;
 /// Days of usage: 24 pages of 31.
-const DAYS: usize = 744;
+pub(crate) const DAYS: usize = 744;
 /// Rows of one day of usage.
 const ROWS_A_DAY: usize = 1_000;
 /// Days over which the audit events are spread.
-const AUDIT_DAYS: i64 = 365;
+pub(crate) const AUDIT_DAYS: i64 = 365;
 
 /// How a set is paged.
 #[derive(Clone, Copy, PartialEq)]
