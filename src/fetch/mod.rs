@@ -69,7 +69,8 @@ pub(crate) struct Meter {
 pub(crate) struct Client {
     surface: Surface,
     http: reqwest::Client,
-    base: String,
+    /// Without a slash at its end: a path is put behind it.
+    base: reqwest::Url,
     key: Secret,
     budget: Arc<Budget>,
     retry: Retry,
@@ -97,6 +98,8 @@ impl Client {
     pub(crate) fn new(surface: Surface, base: &str, key: Secret, most: usize, retry: Retry) -> Result<Client> {
         // A proxy would get the key of a plain connection in the clear; over https it only passes it on.
         let plain = base.starts_with("http://");
+        let base = base.trim_end_matches('/');
+        let base = reqwest::Url::parse(base).map_err(|e| Error::usage(format!("{base} is not a URL: {e}")))?;
         let builder = reqwest::Client::builder();
         let http = if plain { builder.no_proxy() } else { builder }
             .user_agent(concat!("openai-elt/", env!("CARGO_PKG_VERSION")))
@@ -109,7 +112,7 @@ impl Client {
         Ok(Client {
             surface,
             http,
-            base: base.trim_end_matches('/').to_string(),
+            base,
             key,
             budget: Budget::new(most),
             retry,
@@ -248,8 +251,8 @@ impl Client {
             Method::Get => reqwest::Method::GET,
             Method::Post => reqwest::Method::POST,
         };
-        let text = format!("{}{}", self.base, call.path);
-        let mut url = reqwest::Url::parse(&text).map_err(|e| Error::usage(format!("{text} is not a URL: {e}")))?;
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}{}", self.base.path().trim_end_matches('/'), call.path));
         if !call.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&call.query);
         }
@@ -284,9 +287,8 @@ impl Client {
     }
 
     fn host(&self) -> String {
-        let Ok(url) = reqwest::Url::parse(&self.base) else { return String::new() };
-        let host = url.host_str().unwrap_or_default();
-        url.port().map_or_else(|| host.to_string(), |port| format!("{host}:{port}"))
+        let host = self.base.host_str().unwrap_or_default();
+        self.base.port().map_or_else(|| host.to_string(), |port| format!("{host}:{port}"))
     }
 }
 

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 /// A file that is not an object yet. Dropped before it appears, it is removed.
@@ -25,12 +25,7 @@ impl Aside {
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         let file = match &mut self.file {
             Some(file) => file,
-            none => {
-                if let Some(folder) = self.path.parent() {
-                    fs::create_dir_all(folder)?;
-                }
-                none.insert(File::create(&self.path)?)
-            }
+            none => none.insert(created(&self.path)?),
         };
         file.write_all(bytes)
     }
@@ -43,12 +38,11 @@ impl Aside {
             file.sync_all()?;
         }
         let folder = object.parent().unwrap_or(root);
-        let new = missing(root, folder);
-        fs::create_dir_all(folder)?;
+        let mut changed = vec![folder.to_path_buf()];
+        make(root, folder, &mut changed)?;
         fs::rename(&self.path, object)?;
         self.file = None;
-        let above = new.iter().filter_map(|made| made.parent());
-        Ok(std::iter::once(folder).chain(above).map(Path::to_path_buf).collect())
+        Ok(changed)
     }
 }
 
@@ -68,8 +62,34 @@ pub(super) fn sync(folders: Vec<PathBuf>) -> io::Result<()> {
     folders.iter().try_for_each(|folder| File::open(folder)?.sync_all())
 }
 
-/// Folders on the way that are not there yet.
-fn missing(root: &Path, folder: &Path) -> Vec<PathBuf> {
-    let below = folder.ancestors().take_while(|f| *f != root);
-    below.take_while(|f| !f.exists()).map(Path::to_path_buf).collect()
+/// A new file. Its folder is there but for the first one, so it is not asked for before.
+fn created(path: &Path) -> io::Result<File> {
+    match (File::create(path), path.parent()) {
+        (Err(e), Some(folder)) if e.kind() == ErrorKind::NotFound => {
+            fs::create_dir_all(folder)?;
+            File::create(path)
+        }
+        (file, _) => file,
+    }
+}
+
+/// Makes a folder below `root`, and those on the way to it; notes the folders that have one more by it.
+fn make(root: &Path, folder: &Path, changed: &mut Vec<PathBuf>) -> io::Result<()> {
+    if folder == root {
+        return Ok(());
+    }
+    let Some(above) = folder.parent() else { return Ok(()) };
+    let made = match fs::create_dir(folder) {
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            make(root, above, changed)?;
+            fs::create_dir(folder)
+        }
+        made => made,
+    };
+    match made {
+        Ok(()) => changed.push(above.to_path_buf()),
+        Err(e) if e.kind() == ErrorKind::AlreadyExists && folder.is_dir() => {}
+        Err(e) => return Err(e),
+    }
+    Ok(())
 }

@@ -49,10 +49,22 @@ const ROOM: u32 = 56;
 const FULL: u64 = 10 << 20;
 /// What a window's rows take of it: see [`sink`], which writes them on when they are more.
 const ROWS: u64 = 6;
+/// What a day's rows take of it in addition, at most: those of many days are written on one after the other,
+/// but a slice keeps its own until they are worth a row group.
+const SLICE: u64 = 12 << 20;
 /// What the first window of a table takes of it: nobody knows yet how large its pages are.
 const UNKNOWN: u32 = 16;
 /// Tables that are synced at the same time; bounds memory, the rate budget bounds requests.
 const TABLES: usize = 8;
+
+/// How much one window may have in memory at a time, in bytes, as far as the ones before tell.
+#[derive(Clone, Copy)]
+struct Weight {
+    /// One answer.
+    answer: u64,
+    /// The rows of one slice.
+    slice: u64,
+}
 
 /// Everything that one run shares.
 pub(crate) struct Run {
@@ -88,10 +100,9 @@ impl Run {
         self.now.timestamp_micros()
     }
 
-    /// Room for one more window, from its first request until its rows are committed; `answer` is how large
-    /// an answer may be.
-    async fn room_for(&self, table: &Table, answer: u64, wait: bool) -> Result<Option<SemaphorePermit<'_>>> {
-        let needs = self.needs(table, answer);
+    /// Room for one more window, from its first request until its rows are committed.
+    async fn room_for(&self, table: &Table, weight: Weight, wait: bool) -> Result<Option<SemaphorePermit<'_>>> {
+        let needs = self.needs(table, weight);
         let room = match wait {
             true => self.room.acquire_many(needs).await.map(Some),
             false => return Ok(self.room.try_acquire_many(needs).ok()),
@@ -100,11 +111,14 @@ impl Run {
     }
 
     /// What a window of the table takes of the room: a page, the next one, and the rows that wait.
-    fn needs(&self, table: &Table, answer: u64) -> u32 {
+    fn needs(&self, table: &Table, weight: Weight) -> u32 {
         const MIB: u64 = 1 << 20;
         match self.track(table).meter.largest.load(Ordering::Relaxed) {
             0 => UNKNOWN,
-            largest => u32::try_from(largest.max(answer) * 2 / MIB + ROWS).unwrap_or(ROOM).min(ROOM),
+            largest => {
+                let bytes = largest.max(weight.answer) * 2 + weight.slice;
+                u32::try_from(bytes / MIB + ROWS).unwrap_or(ROOM).min(ROOM)
+            }
         }
     }
 
@@ -245,10 +259,13 @@ async fn sync(run: &Arc<Run>, table: &Arc<Table>) -> Result<()> {
         {
             let (window, rest) = plan::cut(window, FULL / heaviest);
             rest.into_iter().for_each(|rest| windows.push_front(rest));
-            // Buckets may come all in one answer.
-            let answer = if table.policy == Policy::Replace { heaviest * days(window) } else { 0 };
+            let weight = match table.policy {
+                // Buckets may come all in one answer.
+                Policy::Replace => Weight { answer: heaviest * days(window), slice: 0 },
+                _ => Weight { answer: 0, slice: heaviest.min(SLICE) },
+            };
             // Who holds room does not wait for more: it is given back only when its windows are committed.
-            let Some(room) = run.room_for(table, answer, reads.is_empty()).await? else {
+            let Some(room) = run.room_for(table, weight, reads.is_empty()).await? else {
                 windows.push_front(window);
                 break;
             };
