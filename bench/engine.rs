@@ -87,11 +87,7 @@ const DAYS: i64 = 31;
 
 fn main() -> Outcome<()> {
     let mut criterion = Criterion::default().with_measurement(OnCpu).sample_size(20).configure_from_args();
-    let works = [
-        Work::new("users", 0.1, DAYS)?,
-        Work::new("usage", 1.0, DAYS)?,
-        Work::new("audit", 1.0, DAYS)?,
-    ];
+    let works = [Work::new("users", 0.1, DAYS)?, Work::new("usage", 1.0, DAYS)?, Work::new("audit", 1.0, DAYS)?];
     for work in &works {
         whole(&mut criterion, work)?;
         parts(&mut criterion, work)?;
