@@ -155,16 +155,22 @@ def story(tmp_path_factory) -> Story:
 
     def chapter(name: str):
         for _ in range(5):  # a file is closed every ten minutes: only a quiet sync can be compared
+            if name == "first":  # the source may have forgotten by now what an earlier attempt has read
+                shutil.rmtree(dest, ignore_errors=True)
             before = truths()
             # Types of log files that a workspace does not have are skipped, and that is exit 2.
             told.reports[name] = sync(dest, simulator, "--tables", ",".join(TABLES), code={0, 2}).report
             told.truths[name] = truths()
             if told.truths[name] == before:
                 break
+        shutil.rmtree(dest.parent / name, ignore_errors=True)
         told.lakes[name] = keep_copy(dest, name)
 
-    chapter("first")
-    chapter("idle")
+    for _ in range(5):
+        chapter("first")
+        chapter("idle")
+        if told.truths["idle"] == told.truths["first"]:
+            break
     told.said = simulator.mutate()
     time.sleep(1.1)  # windows are half-open: what happens in this very second belongs to the next sync
     chapter("changed")
