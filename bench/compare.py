@@ -11,6 +11,7 @@ import pathlib
 import statistics
 import sys
 import tempfile
+from urllib.parse import urlsplit
 
 import measure
 import verdict
@@ -34,9 +35,10 @@ def one_round(name: str, base_url: str, with_dlt: bool, folder: pathlib.Path) ->
     return costs
 
 
-def on_one_core(name: str, folder: pathlib.Path) -> dict[str, float]:
-    """Seconds of one core from all pages of a set in memory to Parquet in memory: by hand (`limit`), by our `engine`."""
-    return json.loads(measure.run([measure.LIMIT, name], folder).out)
+def on_one_core(name: str, base_url: str, folder: pathlib.Path) -> dict[str, float]:
+    """Seconds of one core from all pages of a set in memory to Parquet in memory, by hand (`limit`) and by our
+    `engine`; and those to read the pages from the server, and do nothing with them (`only_read`)."""
+    return json.loads(measure.run([measure.LIMIT, name, urlsplit(base_url).netloc], folder).out)
 
 
 def main() -> None:
@@ -54,7 +56,10 @@ def main() -> None:
     ))
     print()
     print(measure.table(
-        ["set", "limit MB/s", "engine MB/s", "engine ÷ limit", "whole sync MB/CPU s", "sync ÷ limit"], fractions,
+        [
+            "set", "limit s", "engine s", "engine ÷ limit", "pages only read s", "whole sync CPU s", "sync ÷ limit",
+            "sync ÷ (limit and reading)",
+        ], fractions,
     ))
 
 
@@ -68,7 +73,7 @@ def compare(names: list[str], times: int, with_dlt: bool, folder: pathlib.Path) 
             for number in range(times):
                 place = folder / name / str(number)
                 rounds.append(one_round(name, server.base_url, with_dlt, place))
-                limits.append(on_one_core(name, place / "limit"))
+                limits.append(on_one_core(name, server.base_url, place / "limit"))
             served = (server.cpu() - busy) / times / len(rounds[0])
         for tool in rounds[0]:
             costs = [costs[tool] for costs in rounds]
@@ -80,10 +85,13 @@ def compare(names: list[str], times: int, with_dlt: bool, folder: pathlib.Path) 
                 f"{median(costs, 'peak_mb'):.0f}", f"{megabytes / cpu:.0f}",
                 f"{ratio:.1f}×" if ratio and tool != "dlt" else "", f"{served:.2f}",
             ])
-        limit, engine = (megabytes / statistics.median(seconds[what] for seconds in limits) for what in ("limit", "engine"))
-        ours = megabytes / median([costs["openai-elt"] for costs in rounds], "cpu")
+        limit, engine, only_read = (
+            statistics.median(seconds[what] for seconds in limits) for what in ("limit", "engine", "only_read")
+        )
+        ours = median([costs["openai-elt"] for costs in rounds], "cpu")
         fractions.append([
-            name, f"{limit:.0f}", f"{engine:.0f}", f"{engine / limit:.0%}", f"{ours:.0f}", f"{ours / limit:.0%}",
+            name, f"{limit:.2f}", f"{engine:.2f}", f"{limit / engine:.0%}", f"{only_read:.2f}", f"{ours:.2f}",
+            f"{limit / ours:.0%}", f"{(limit + only_read) / ours:.0%}",
         ])
     return rows, fractions
 

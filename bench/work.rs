@@ -53,14 +53,19 @@ pub(crate) fn list(set: &Set, since: Option<i64>, until: Option<i64>) -> Outcome
     let (mut pages, mut after): (Vec<String>, Option<String>) = (Vec::new(), None);
     loop {
         let page = set.page(&Asked { since, until, after: after.as_deref(), limit: 100 }).ok_or("no such page")?;
-        let (_, tail) = page.rsplit_once(']').ok_or("no list")?;
-        let token = tail.rsplit_once("\",\"has_more\":true").and_then(|(tail, _)| tail.rsplit_once('"'));
-        after = token.map(|(_, token)| token.to_string());
+        after = next(&page).map(str::to_string);
         pages.push(page);
         if after.is_none() {
             return Ok(pages);
         }
     }
+}
+
+/// The token of the page after this one.
+pub(crate) fn next(page: &str) -> Option<&str> {
+    let (_, tail) = page.rsplit_once(']')?;
+    let (tail, _) = tail.rsplit_once("\",\"has_more\":true")?;
+    tail.rsplit_once('"').map(|(_, token)| token)
 }
 
 /// The batches of one object's pages.
