@@ -69,12 +69,12 @@ def compare(names: list[str], times: int, with_dlt: bool, folder: pathlib.Path) 
     for name in names:
         with measure.pages(name) as server:
             megabytes = server.told["bytes"][name] / 1e6
-            busy, rounds, limits = server.cpu(), [], []
+            rounds, limits, served = [], [], 0.0
             for number in range(times):
-                place = folder / name / str(number)
+                place, busy = folder / name / str(number), server.cpu()
                 rounds.append(one_round(name, server.base_url, with_dlt, place))
+                served += (server.cpu() - busy) / times / len(rounds[0])
                 limits.append(on_one_core(name, server.base_url, place / "limit"))
-            served = (server.cpu() - busy) / times / len(rounds[0])
         for tool in rounds[0]:
             costs = [costs[tool] for costs in rounds]
             cpu = median(costs, "cpu")
