@@ -57,15 +57,6 @@ const UNKNOWN: u32 = 16;
 /// Tables that are synced at the same time; bounds memory, the rate budget bounds requests.
 const TABLES: usize = 8;
 
-/// How much one window may have in memory at a time, in bytes, as far as the ones before tell.
-#[derive(Clone, Copy)]
-struct Weight {
-    /// One answer.
-    answer: u64,
-    /// The rows of one slice.
-    slice: u64,
-}
-
 /// Everything that one run shares.
 pub(crate) struct Run {
     pub(crate) catalog: Catalog,
@@ -100,9 +91,16 @@ impl Run {
         self.now.timestamp_micros()
     }
 
-    /// Room for one more window, from its first request until its rows are committed.
-    async fn room_for(&self, table: &Table, weight: Weight, wait: bool) -> Result<Option<SemaphorePermit<'_>>> {
-        let needs = self.needs(table, weight);
+    /// Room for one more window, from its first request until its rows are committed. It has so many days,
+    /// and the heaviest so far brought so many bytes.
+    async fn room_for(
+        &self,
+        table: &Table,
+        days: u64,
+        heaviest: u64,
+        wait: bool,
+    ) -> Result<Option<SemaphorePermit<'_>>> {
+        let needs = self.needs(table, days, heaviest);
         let room = match wait {
             true => self.room.acquire_many(needs).await.map(Some),
             false => return Ok(self.room.try_acquire_many(needs).ok()),
@@ -111,15 +109,16 @@ impl Run {
     }
 
     /// What a window of the table takes of the room: a page, the next one, and the rows that wait.
-    fn needs(&self, table: &Table, weight: Weight) -> u32 {
+    fn needs(&self, table: &Table, days: u64, heaviest: u64) -> u32 {
         const MIB: u64 = 1 << 20;
-        match self.track(table).meter.largest.load(Ordering::Relaxed) {
-            0 => UNKNOWN,
-            largest => {
-                let bytes = largest.max(weight.answer) * 2 + weight.slice;
-                u32::try_from(bytes / MIB + ROWS).unwrap_or(ROOM).min(ROOM)
-            }
-        }
+        let largest = self.track(table).meter.largest.load(Ordering::Relaxed);
+        let bytes = match (largest, table.policy) {
+            (0, _) => return UNKNOWN,
+            // Buckets may come all in one answer.
+            (_, Policy::Replace) => largest.max(heaviest * days) * 2,
+            _ => largest * 2 + heaviest.min(SLICE),
+        };
+        u32::try_from(bytes / MIB + ROWS).unwrap_or(ROOM).min(ROOM)
     }
 
     fn track(&self, table: &Table) -> Arc<Track> {
@@ -259,13 +258,8 @@ async fn sync(run: &Arc<Run>, table: &Arc<Table>) -> Result<()> {
         {
             let (window, rest) = plan::cut(window, FULL / heaviest);
             rest.into_iter().for_each(|rest| windows.push_front(rest));
-            let weight = match table.policy {
-                // Buckets may come all in one answer.
-                Policy::Replace => Weight { answer: heaviest * days(window), slice: 0 },
-                _ => Weight { answer: 0, slice: heaviest.min(SLICE) },
-            };
             // Who holds room does not wait for more: it is given back only when its windows are committed.
-            let Some(room) = run.room_for(table, weight, reads.is_empty()).await? else {
+            let Some(room) = run.room_for(table, days(window), heaviest, reads.is_empty()).await? else {
                 windows.push_front(window);
                 break;
             };
