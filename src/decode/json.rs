@@ -10,6 +10,7 @@
 //! Nesting is limited to [`MAX_DEPTH`]; the scanner itself does not recurse.
 
 mod find;
+mod plain;
 mod text;
 mod words;
 
@@ -21,9 +22,6 @@ use words::{are_same, plain_until, structure_from};
 
 /// Deeper nesting than any documented answer by far; a stack overflow is out of reach.
 pub(crate) const MAX_DEPTH: usize = 256;
-
-/// So many fit an `i64` in any case.
-const DIGITS: usize = 18;
 
 /// Not JSON: what was wrong, and at which byte.
 #[derive(Clone, Debug, PartialEq)]
@@ -227,55 +225,6 @@ impl<'a> Scanner<'a> {
             _ => self.scalar(next)?,
         }
         Ok(&self.text[start..self.at])
-    }
-
-    /// The inner text of the string that comes next, if nothing in it is escaped; else nothing has happened.
-    #[inline]
-    pub(crate) fn plain_string(&mut self) -> Option<&'a str> {
-        let bytes = self.bytes();
-        if bytes.get(self.at) != Some(&b'"') {
-            return None;
-        }
-        let start = self.at + 1;
-        let end = plain_until(bytes, start);
-        if bytes.get(end) != Some(&b'"') {
-            return None;
-        }
-        self.at = end + 1;
-        self.text.get(start..end)
-    }
-
-    /// Steps over a word, if it comes next.
-    #[inline]
-    pub(crate) fn is_word(&mut self, word: &str) -> bool {
-        let is_next = self.bytes().get(self.at..).is_some_and(|rest| rest.starts_with(word.as_bytes()));
-        self.at += if is_next { word.len() } else { 0 };
-        is_next
-    }
-
-    /// The boolean that comes next; else nothing has happened.
-    #[inline]
-    pub(crate) fn flag(&mut self) -> Option<bool> {
-        if self.is_word("true") { Some(true) } else { self.is_word("false").then_some(false) }
-    }
-
-    /// What is made of the number that comes next, if it is one of at most [`DIGITS`] digits and nothing else.
-    /// If nothing can be made of it, nothing has happened.
-    #[inline]
-    pub(crate) fn natural<T>(&mut self, read: impl FnOnce(i64) -> Option<T>) -> Option<T> {
-        let rest = self.bytes().get(self.at..)?;
-        let (mut number, mut digits) = (0_i64, 0);
-        for digit in rest.iter().take(DIGITS).map(|byte| byte.wrapping_sub(b'0')).take_while(|digit| *digit < 10) {
-            number = number * 10 + i64::from(digit);
-            digits += 1;
-        }
-        let whole = digits == 1 || (digits > 1 && rest[0] != b'0');
-        if !whole || matches!(rest.get(digits)?, b'.' | b'e' | b'E' | b'0'..=b'9') {
-            return None;
-        }
-        let made = read(number)?;
-        self.at += digits;
-        Some(made)
     }
 
     /// Steps over the next value, checking it.
