@@ -96,10 +96,10 @@ enum Attempt {
 impl Client {
     /// `most` is the highest number of requests in flight.
     pub(crate) fn new(surface: Surface, base: &str, key: Secret, most: usize, retry: Retry) -> Result<Client> {
-        // A proxy would get the key of a plain connection in the clear; over https it only passes it on.
-        let plain = base.starts_with("http://");
         let base = base.trim_end_matches('/');
         let base = reqwest::Url::parse(base).map_err(|e| Error::usage(format!("{base} is not a URL: {e}")))?;
+        // A proxy would get the key of a plain connection in the clear; over https it only passes it on.
+        let plain = base.scheme() == "http";
         let builder = reqwest::Client::builder();
         let http = if plain { builder.no_proxy() } else { builder }
             .user_agent(concat!("openai-elt/", env!("CARGO_PKG_VERSION")))
