@@ -321,8 +321,12 @@ AT_MOST = {
 
 def test_an_idle_sync_asks_no_more_than_it_must(company, tmp_path):
     tables = ",".join([*IDLE, *FEWER, *AT_MOST])
-    first, second = (sync(tmp_path / "lake", company, "--tables", tables).report for _ in range(2))
+    first = sync(tmp_path / "lake", company, "--tables", tables).report
+    company.forget()
+    second = sync(tmp_path / "lake", company, "--tables", tables).report
     assert failures(second) == {}
+    windows = [asked for asked in company.requests("/organization/costs") if "page=" not in asked["query"]]
+    assert len(windows) == 2, "one window for each table of costs"
     asked = lambda report, names: {name: report["tables"][name]["requests"] for name in names}  # noqa: E731
     assert asked(second, IDLE) == IDLE
     before, after = asked(first, FEWER), asked(second, FEWER)
