@@ -191,3 +191,15 @@ def test_ctrl_c_in_the_middle_of_a_commit(dest):
     company.stop()
     record("Ctrl-C", "while a window of many days is committed", "some of its days", "exit 2; the report tells of each day that appeared",
            "`verify` found nothing; the next sync gave the truth", PROCESS)
+
+
+def test_ctrl_c_ends_the_demo_with_its_first_sync(dest):
+    process = subprocess.Popen(
+        [str(BINARY), "demo", "--out", str(dest)], env=clean_environment(), stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )
+    until(lambda: list(dest.glob("*/data.parquet")))
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 2 and "first sync" in said and "second sync" not in said
+    assert report_of(dest)["interrupted"] and not list(dest.glob("_staging/*"))

@@ -91,6 +91,9 @@ async fn show(simulator: &Simulator, out: &Path, now: DateTime<Utc>) -> Result<E
     tell(&format!("\n1. first sync into {}\n", out.display()));
     let first = sync(simulator, out, now).await?;
     super::sync::show(&first, Format::Text);
+    if first.interrupted {
+        return Ok(exit_of(&first));
+    }
     tell("\n2. a day goes by in the organization\n");
     for change in simulator.mutate() {
         tell(&format!("   {change}"));
