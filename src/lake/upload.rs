@@ -201,9 +201,12 @@ async fn room(sending: &mut JoinSet<Result<()>>, most: usize) -> Result<()> {
 
 /// Work that waits for the disk, on a thread that may.
 pub(super) async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T> {
-    let failed = |source| Error::Generic { store: "disk", source };
     let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|e| failed(Box::new(e)))?.map_err(|e| failed(Box::new(e)))
+    done.map_err(of_disk)?.map_err(of_disk)
+}
+
+pub(super) fn of_disk(e: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::Generic { store: "disk", source: Box::new(e) }
 }
 
 /// After an error a file is given up.
