@@ -8,7 +8,9 @@
 //! open row group are kept compressed; nothing else of a file stays in memory.
 
 use std::cell::RefCell;
-use std::io::{Read, Write};
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::iter::once;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -100,14 +102,14 @@ impl<W: Write + Send> Encoder<W> {
         let closed: Vec<_> = columns.map(closed).collect::<Result<_>>()?;
         let chunks = mem::take(&mut *self.chunks.lock());
         // Where all columns have one page, an index of pages says what the footer says already.
-        let indexed = chunks.iter().any(|chunk| chunk.sizes.len() > 1);
+        let indexed = chunks.iter().any(|chunk| chunk.pages.len() > 1);
         let mut group = self.file.next_row_group()?;
         for (chunk, close) in chunks.into_iter().zip(closed) {
             let mut close = chunk.describe(close)?;
             if !indexed {
                 (close.column_index, close.offset_index) = (None, None);
             }
-            group.append_column(&chunk.whole(), close)?;
+            group.append_column(&chunk, close)?;
         }
         group.close()?;
         Ok(())
@@ -156,10 +158,9 @@ impl PageStoreFactory for Chunks {
 #[derive(Debug, Default)]
 struct Chunk {
     /// Comes last and stands first; empty without one.
-    dictionary: Vec<u8>,
-    pages: Vec<u8>,
-    /// Size of each of `pages`.
-    sizes: Vec<i32>,
+    dictionary: Bytes,
+    /// Each by itself: in one buffer they would be copied as it grows.
+    pages: Vec<Bytes>,
     /// Of all pages and their headers, before they were compressed.
     uncompressed: usize,
 }
@@ -174,24 +175,20 @@ impl Chunk {
                 none => none.insert(Compressor::new(LEVEL)?),
             };
             compressor.compress_to_buffer(page, compressed)?;
-            let header = Header::of(header, compressed.len())?;
-            let size = header.bytes.len() + compressed.len();
-            self.uncompressed += header.bytes.len() + page.len();
-            let place = if header.dictionary {
-                &mut self.dictionary
-            } else {
-                self.sizes.push(i32::try_from(size).map_err(|_| broken("a page is too large"))?);
-                &mut self.pages
-            };
-            place.extend_from_slice(&header.bytes);
-            place.extend_from_slice(compressed);
+            let Header { bytes: header, dictionary } = Header::of(header, compressed.len())?;
+            self.uncompressed += header.len() + page.len();
+            let whole = Bytes::from([header.as_slice(), compressed.as_slice()].concat());
+            match dictionary {
+                true => self.dictionary = whole,
+                false => self.pages.push(whole),
+            }
             Ok(())
         })
     }
 
     /// What the library says of the column, with sizes and places as they are after compression.
     fn describe(&self, mut closed: ColumnCloseResult) -> Result<ColumnCloseResult> {
-        let size = self.dictionary.len() + self.pages.len();
+        let size = self.len();
         let level = ZstdLevel::try_new(LEVEL)?;
         closed.bytes_written = size as u64;
         closed.metadata = closed
@@ -204,16 +201,16 @@ impl Chunk {
             .set_data_page_offset(self.dictionary.len() as i64)
             .build()?;
         let mut offset = self.dictionary.len() as i64;
-        for (page, size) in closed.offset_index.iter_mut().flat_map(|i| &mut i.page_locations).zip(&self.sizes) {
-            page.offset = offset;
-            page.compressed_page_size = *size;
-            offset += i64::from(*size);
+        for (said, page) in closed.offset_index.iter_mut().flat_map(|i| &mut i.page_locations).zip(&self.pages) {
+            said.offset = offset;
+            said.compressed_page_size = i32::try_from(page.len()).map_err(|_| broken("a page is too large"))?;
+            offset += page.len() as i64;
         }
         Ok(closed)
     }
 
-    fn whole(self) -> Whole {
-        Whole { dictionary: self.dictionary.into(), pages: self.pages.into() }
+    fn len(&self) -> usize {
+        self.dictionary.len() + self.pages.iter().map(Bytes::len).sum::<usize>()
     }
 }
 
@@ -247,7 +244,7 @@ impl PageStore for Pages {
     }
 
     fn memory_size(&self) -> usize {
-        self.chunks.lock().get(self.column).map_or(0, |chunk| chunk.dictionary.capacity() + chunk.pages.capacity())
+        self.chunks.lock().get(self.column).map_or(0, Chunk::len)
     }
 }
 
@@ -303,31 +300,41 @@ fn field(header: &mut &[u8]) -> Result<u64> {
     Err(malformed())
 }
 
-/// A finished chunk, to be read once from its start.
-struct Whole {
-    dictionary: Bytes,
-    pages: Bytes,
-}
-
-impl Length for Whole {
+impl Length for Chunk {
     fn len(&self) -> u64 {
-        (self.dictionary.len() + self.pages.len()) as u64
+        self.len() as u64
     }
 }
 
-impl ChunkReader for Whole {
-    type T = Box<dyn Read>;
+/// Read once, from its start.
+impl ChunkReader for Chunk {
+    type T = Rest;
 
-    fn get_read(&self, start: u64) -> Result<Box<dyn Read>> {
-        let mut all = self.dictionary.clone().chain(self.pages.clone());
-        all.advance((start as usize).min(all.remaining()));
-        Ok(Box::new(all.reader()))
+    fn get_read(&self, start: u64) -> Result<Rest> {
+        let mut rest = Rest(once(&self.dictionary).chain(&self.pages).cloned().collect());
+        io::copy(&mut rest.by_ref().take(start), &mut io::sink())?;
+        Ok(rest)
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
         let mut bytes = vec![0; length];
         self.get_read(start)?.read_exact(&mut bytes)?;
         Ok(bytes.into())
+    }
+}
+
+/// Pages that are still to be read.
+struct Rest(VecDeque<Bytes>);
+
+impl Read for Rest {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while self.0.front().is_some_and(Bytes::is_empty) {
+            self.0.pop_front();
+        }
+        let Some(page) = self.0.front_mut() else { return Ok(0) };
+        let size = page.len().min(into.len());
+        page.copy_to_slice(&mut into[..size]);
+        Ok(size)
     }
 }
 

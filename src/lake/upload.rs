@@ -53,7 +53,8 @@ impl Parts {
         while self.last.len() + bytes.len() >= self.size {
             let (fits, rest) = bytes.split_at(self.size - self.last.len());
             self.last.extend_from_slice(fits);
-            self.full.push(mem::take(&mut self.last));
+            // One that was filled has others behind it.
+            self.full.push(mem::replace(&mut self.last, Vec::with_capacity(self.size)));
             bytes = rest;
         }
         self.last.extend_from_slice(bytes);
