@@ -1,11 +1,14 @@
 """`openai-elt` and dlt read the same pages in turn, several times; in turn with them goes the limit of one core.
 
-    python bench/compare.py [--rounds 3] [--sets users,usage,audit] [--without-dlt]
+    python bench/compare.py [--rounds 3] [--sets users,usage,audit] [--without-dlt] [--asleep]
+
+The machine's cores are kept awake for it, unless `--asleep` says that they may rest while nobody wants them.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import pathlib
 import statistics
@@ -46,11 +49,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--without-dlt", action="store_true")
+    parser.add_argument("--asleep", action="store_true")
     options = parser.parse_args()
+    print(measure.machine(), flush=True)
     # Nothing is removed before the end: a file system that has just lost a thousand files makes new ones slowly.
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, contextlib.nullcontext() if options.asleep else measure.awake():
         rows, fractions = compare(options.sets.split(","), options.rounds, not options.without_dlt, pathlib.Path(folder))
-    print(measure.machine())
     print(measure.table(
         ["pages", "tool", "CPU s", "of it system", "wall s", "peak MB", "MB/CPU s", "CPU of dlt ÷ ours", "server CPU s"], rows,
     ))
