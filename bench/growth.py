@@ -82,9 +82,10 @@ def main() -> None:
     options = parser.parse_args()
     print(measure.machine())
     print(start_up() + "\n")
-    print(sizes([float(scale) for scale in options.scales.split(",")]) + "\n")
-    if options.rewrite_millions:
-        print(rewriting(options.rewrite_millions))
+    with measure.awake():
+        print(sizes([float(scale) for scale in options.scales.split(",")]) + "\n")
+        if options.rewrite_millions:
+            print(rewriting(options.rewrite_millions))
 
 
 if __name__ == "__main__":
