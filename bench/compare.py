@@ -21,10 +21,6 @@ import verdict
 from measure import ROOT, SETS, TABLES, Cost
 
 
-def median(costs: list[Cost], figure: str) -> float:
-    return statistics.median(getattr(cost, figure) for cost in costs)
-
-
 def one_round(name: str, base_url: str, with_dlt: bool, folder: pathlib.Path) -> dict[str, Cost]:
     """Each tool once. That both wrote the same is a condition, not a result."""
     lake, theirs = folder / "lake", folder / "dlt"
@@ -69,7 +65,7 @@ def main() -> None:
 
 def compare(names: list[str], times: int, with_dlt: bool, folder: pathlib.Path) -> tuple[list, list]:
     """The rows of both tables."""
-    rows, fractions = [], []
+    costs, fractions = [], []
     for name in names:
         with measure.pages(name) as server:
             megabytes = server.told["bytes"][name] / 1e6
@@ -79,26 +75,32 @@ def compare(names: list[str], times: int, with_dlt: bool, folder: pathlib.Path) 
                 rounds.append(one_round(name, server.base_url, with_dlt, place))
                 served += (server.cpu() - busy) / times / len(rounds[0])
                 limits.append(on_one_core(name, server.base_url, place / "limit"))
-        for tool in rounds[0]:
-            costs = [costs[tool] for costs in rounds]
-            cpu = median(costs, "cpu")
-            ratio = statistics.median(costs["dlt"].cpu / costs["openai-elt"].cpu for costs in rounds) if with_dlt else None
-            rows.append([
-                f"{name}, {megabytes:.0f} MB", tool, f"{cpu:.2f}", f"{median(costs, 'system'):.2f}",
-                f"{median(costs, 'wall'):.2f}",
-                f"{median(costs, 'peak_mb'):.0f}", f"{megabytes / cpu:.0f}",
-                f"{ratio:.1f}×" if ratio and tool != "dlt" else "", f"{served:.2f}",
-            ])
-        each = [limit | {"sync": costs["openai-elt"].cpu} for limit, costs in zip(limits, rounds)]
-        seconds = lambda what: f"{statistics.median(one[what] for one in each):.2f}"  # noqa: E731
-        # Of each round by itself: the machine may be faster in the next one.
-        ratio = lambda of: f"{statistics.median(map(of, each)):.0%}"  # noqa: E731
-        fractions.append([
-            name, seconds("limit"), seconds("engine"), ratio(lambda one: one["limit"] / one["engine"]),
-            seconds("only_read"), seconds("sync"), ratio(lambda one: one["limit"] / one["sync"]),
-            ratio(lambda one: (one["limit"] + one["only_read"]) / one["sync"]),
-        ])
-    return rows, fractions
+        costs += [cost_of(tool, rounds, name, megabytes) + [f"{served:.2f}"] for tool in rounds[0]]
+        fractions.append(fraction_of(name, rounds, limits))
+    return costs, fractions
+
+
+def cost_of(tool: str, rounds: list[dict[str, Cost]], name: str, megabytes: float) -> list[str]:
+    """What the tool took, and how many times as much dlt did."""
+    median = lambda figure: statistics.median(getattr(costs[tool], figure) for costs in rounds)  # noqa: E731
+    others = [costs["dlt"].cpu / costs[tool].cpu for costs in rounds if "dlt" in costs and tool != "dlt"]
+    return [
+        f"{name}, {megabytes:.0f} MB", tool, f"{median('cpu'):.2f}", f"{median('system'):.2f}", f"{median('wall'):.2f}",
+        f"{median('peak_mb'):.0f}", f"{megabytes / median('cpu'):.0f}",
+        f"{statistics.median(others):.1f}×" if others else "",
+    ]
+
+
+def fraction_of(name: str, rounds: list[dict[str, Cost]], limits: list[dict[str, float]]) -> list[str]:
+    """Ratios are those of each round by itself: the machine may be faster in the next one."""
+    each = [limit | {"sync": costs["openai-elt"].cpu} for limit, costs in zip(limits, rounds)]
+    seconds = lambda what: f"{statistics.median(one[what] for one in each):.2f}"  # noqa: E731
+    ratio = lambda of: f"{statistics.median(map(of, each)):.0%}"  # noqa: E731
+    return [
+        name, seconds("limit"), seconds("engine"), ratio(lambda one: one["limit"] / one["engine"]),
+        seconds("only_read"), seconds("sync"), ratio(lambda one: one["limit"] / one["sync"]),
+        ratio(lambda one: (one["limit"] + one["only_read"]) / one["sync"]),
+    ]
 
 
 if __name__ == "__main__":
