@@ -4,8 +4,9 @@
 //! group, which was a fifth of all work where a day has a thousand rows in thirty
 //! columns. So it is told to compress nothing, and each page is compressed on its
 //! way into its column's chunk, by one compressor for each thread. The files are
-//! the same as if the library had compressed (docs/decisions/0015). Pages of an
-//! open row group are kept compressed; nothing else of a file stays in memory.
+//! the same as if the library had compressed, but for the smallest pages
+//! (docs/decisions/0015). Pages of an open row group are kept compressed; nothing
+//! else of a file stays in memory.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -31,6 +32,8 @@ use zstd::bulk::Compressor;
 
 /// Of zstd.
 const LEVEL: i32 = 1;
+/// Pages of fewer bytes stand in their frames as they are: a compressor's tables cost more than it could save.
+const SMALL: usize = 512;
 /// Row groups end at so many rows, or
 const ROWS: usize = 1 << 20;
 /// at so many bytes of values, whichever comes first.
@@ -169,12 +172,10 @@ impl Chunk {
     fn add(&mut self, header: &[u8], page: &[u8]) -> Result<()> {
         COMPRESSED.with_borrow_mut(|(compressor, compressed)| {
             compressed.clear();
-            compressed.reserve(zstd::zstd_safe::compress_bound(page.len()));
-            let compressor = match compressor {
-                Some(compressor) => compressor,
-                none => none.insert(Compressor::new(LEVEL)?),
-            };
-            compressor.compress_to_buffer(page, compressed)?;
+            match page.len() < SMALL {
+                true => frame(page, compressed),
+                false => compress(page, compressor, compressed)?,
+            }
             let Header { bytes: header, dictionary } = Header::of(header, compressed.len())?;
             self.uncompressed += header.len() + page.len();
             let whole = Bytes::from([header.as_slice(), compressed.as_slice()].concat());
@@ -217,6 +218,34 @@ impl Chunk {
 thread_local! {
     /// Made once a thread: what it asks of the processor leaves a virtual machine each time.
     static COMPRESSED: RefCell<(Option<Compressor<'static>>, Vec<u8>)> = const { RefCell::new((None, Vec::new())) };
+}
+
+fn compress(page: &[u8], compressor: &mut Option<Compressor<'static>>, into: &mut Vec<u8>) -> Result<()> {
+    into.reserve(zstd::zstd_safe::compress_bound(page.len()));
+    let compressor = match compressor {
+        Some(compressor) => compressor,
+        none => none.insert(Compressor::new(LEVEL)?),
+    };
+    compressor.compress_to_buffer(page, into)?;
+    Ok(())
+}
+
+/// A page of less than 65,792 bytes as a frame of zstd with one raw block (RFC 8878, 3.1.1): the magic number,
+/// what kind of frame it is, its size, the block's header, the page.
+fn frame(page: &[u8], into: &mut Vec<u8>) {
+    const ONE_BYTE_SIZE: u8 = 0x20;
+    const TWO_BYTES_SIZE: u8 = 0x60;
+    const RAW_AND_LAST: u32 = 1;
+    into.extend_from_slice(&zstd::zstd_safe::MAGICNUMBER.to_le_bytes());
+    match u8::try_from(page.len()) {
+        Ok(size) => into.extend_from_slice(&[ONE_BYTE_SIZE, size]),
+        Err(_) => {
+            into.push(TWO_BYTES_SIZE);
+            into.extend_from_slice(&((page.len() - 256) as u16).to_le_bytes());
+        }
+    }
+    into.extend_from_slice(&((page.len() as u32) << 3 | RAW_AND_LAST).to_le_bytes()[..3]);
+    into.extend_from_slice(page);
 }
 
 /// Where the library puts the finished pages of one column: each as its header, then its values.
@@ -352,7 +381,7 @@ mod tests {
     use parquet::arrow::arrow_writer::ArrowWriterOptions;
 
     fn rows(from: i64, to: i64) -> RecordBatch {
-        let few = (from..to).map(|i| (i % 5 > 0).then(|| format!("value {}", i % 7)));
+        let few = (from..to).map(|i| (i % 5 > 0).then(|| format!("value {}", i % 701)));
         let all = (from..to).map(|i| format!("{:x}", i.wrapping_mul(0x5851_f42d_4c95_7f2d)));
         let columns: [(&str, ArrayRef); 4] = [
             ("few", Arc::new(StringArray::from_iter(few))),
@@ -386,8 +415,9 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_what_the_library_writes() {
-        let groups = [rows(0, 100_000), rows(100_000, 130_000)];
+    fn a_file_is_what_the_library_writes_where_no_page_is_small() {
+        let filled = |from, to| rows(from, to).project(&[0, 1, 2]).unwrap();
+        let groups = [filled(0, 100_000), filled(100_000, 130_000)];
         let compression = Compression::ZSTD(ZstdLevel::try_new(LEVEL).unwrap());
         let options =
             ArrowWriterOptions::new().with_properties(properties(Some(compression))).with_skip_arrow_metadata(true);
@@ -409,6 +439,17 @@ mod tests {
         assert_eq!(columns[2].statistics().and_then(|s| s.null_count_opt()), Some(0));
         let read: Vec<RecordBatch> = reader.build().unwrap().map(std::result::Result::unwrap).collect();
         assert_eq!(read, [batch]);
+    }
+
+    #[test]
+    fn small_pages_are_frames_that_zstd_reads() {
+        let bytes: Vec<u8> = (0..65_791).map(|i| (i % 251) as u8).collect();
+        for size in (0..1_000).chain([65_790, 65_791]) {
+            let mut framed = Vec::new();
+            frame(&bytes[..size], &mut framed);
+            assert_eq!(zstd::bulk::decompress(&framed, size).unwrap(), bytes[..size], "{size} bytes");
+            assert_eq!(zstd::zstd_safe::get_frame_content_size(&framed).unwrap(), Some(size as u64));
+        }
     }
 
     #[test]
