@@ -1,6 +1,5 @@
 //! One object being written: rows go in, whole parts go out, and it stands aside, complete, when it is finished.
 
-use std::hash::BuildHasherDefault;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -16,7 +15,6 @@ use parquet::schema::types::ColumnPath;
 use twox_hash::XxHash3_128;
 
 use super::encode::Encoder;
-use super::keys::KeyMap;
 use super::upload::{Parts, Upload};
 use super::{Lake, storage};
 use crate::error::{Error, Result};
@@ -141,18 +139,27 @@ fn differ(values: &ArrayRef, rows: usize) -> bool {
 
 /// Values that tell what the others are like,
 const SAMPLE: usize = 500;
-/// and those after which it may be clear already.
+/// those after which it may be clear already,
 const FEW: usize = 100;
+/// and the slots they are looked up in.
+const SLOTS: usize = 1024;
 
 /// Whether most of so many rows have a value of their own, told by the first ones.
 ///
 /// Of `c` values, `n` rows repeat about n²/2c. A dictionary has more than every second row of `rows` in it
 /// if they are fewer than 1.6 `c`; that is when the first `n` repeat less than 0.8 n² / `rows`.
 fn are_distinct(rows: usize, values: impl Iterator<Item = impl AsRef<[u8]>>) -> bool {
-    let mut seen = KeyMap::with_capacity_and_hasher(SAMPLE, BuildHasherDefault::default());
+    // Hashes, each in the first free slot from its own on; 0 is free. Not a map: this is asked of each column
+    // of each object, and it was the half of it.
+    let mut seen = [0_u64; SLOTS];
     let mut repeated = 0;
     for (index, value) in values.take(SAMPLE).enumerate() {
-        repeated += usize::from(seen.insert(XxHash3_128::oneshot(value.as_ref()), ()).is_some());
+        let hash = XxHash3_128::oneshot(value.as_ref()) as u64 | 1;
+        let mut slot = (hash >> 32) as usize % SLOTS;
+        while seen[slot] != 0 && seen[slot] != hash {
+            slot = (slot + 1) % SLOTS;
+        }
+        repeated += usize::from(std::mem::replace(&mut seen[slot], hash) == hash);
         if index >= FEW && !are_few(repeated, index + 1, rows) {
             return false;
         }
