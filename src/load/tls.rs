@@ -9,23 +9,21 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use rustls_platform_verifier::ConfigVerifierExt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::Socket;
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect};
 use tokio_rustls::TlsConnector;
 
 use crate::error::{Error, Result};
+use crate::tls;
 
 #[derive(Clone)]
 pub(super) struct Tls(TlsConnector);
 
 impl Tls {
     pub(super) fn new() -> Result<Tls> {
-        let config = ClientConfig::with_platform_verifier();
-        let config = config.map_err(|e| Error::usage(format!("the trusted certificates cannot be read: {e}")))?;
+        let config = tls::config(&[]).map_err(|e| Error::usage(format!("TLS could not be set up: {e}")))?;
         Ok(Tls(TlsConnector::from(Arc::new(config))))
     }
 }
