@@ -138,3 +138,68 @@ impl Hasher for Low {
         self.0 = hash as u64;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow_array::{ArrayRef, BooleanArray, Decimal128Array, Int64Array, StringArray};
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+
+    fn batch(columns: impl IntoIterator<Item = ArrayRef>) -> RecordBatch {
+        let named = ('a'..).map(String::from).zip(columns);
+        RecordBatch::try_from_iter_with_nullable(named.map(|(name, array)| (name, array, true))).unwrap()
+    }
+
+    /// Rows of which no two are the same; each column has every value beside others.
+    fn rows() -> RecordBatch {
+        let texts = |values: [Option<&str>; 9]| Arc::new(StringArray::from_iter(values)) as ArrayRef;
+        let numbers = |values: [Option<i64>; 9]| Arc::new(Int64Array::from_iter(values)) as ArrayRef;
+        let (zero, one) = (Some(0), Some(1));
+        batch([
+            texts([None, Some("a"), Some("ab"), Some(""), None, None, None, None, None]),
+            texts([None, Some("bc"), Some("c"), None, Some(""), None, None, None, None]),
+            numbers([None, None, None, None, None, one, None, zero, zero]),
+            numbers([None, None, None, None, None, None, one, None, zero]),
+        ])
+    }
+
+    #[test]
+    fn rows_that_differ_have_hashes_that_differ() {
+        let all = hashes(&rows(), &[0, 1, 2, 3]).unwrap();
+        assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), 9);
+        let both = hashes_with(&rows(), &[0, 1], &[2, 3]).unwrap();
+        assert_eq!(both.iter().map(|(key, _)| *key).collect::<Vec<_>>(), hashes(&rows(), &[0, 1]).unwrap());
+        assert_eq!(both.iter().map(|(_, all)| all).collect::<BTreeSet<_>>().len(), 9);
+    }
+
+    #[test]
+    fn a_row_has_one_hash_whatever_stands_beside_it() {
+        let (all, columns) = (rows(), [0, 1, 2, 3]);
+        let alone: Vec<u128> = (0..9).map(|row| hashes(&all.slice(row, 1), &columns).unwrap()[0]).collect();
+        assert_eq!(alone, hashes(&all, &columns).unwrap());
+    }
+
+    #[test]
+    fn texts_have_the_hash_of_their_columns() {
+        let texts = [Some("a"), Some("bc")];
+        assert_eq!(hash_texts(texts), hashes(&rows(), &[0, 1]).unwrap()[1]);
+        assert_eq!(hash_texts([None, None]), hashes(&rows(), &[0, 1]).unwrap()[0]);
+    }
+
+    #[test]
+    fn values_of_each_width_and_more_columns_than_bits_in_a_byte() {
+        let number = |value| Arc::new(Int64Array::from(vec![Some(value), None])) as ArrayRef;
+        let flag = Arc::new(BooleanArray::from(vec![None, Some(true)])) as ArrayRef;
+        let amount = Arc::new(Decimal128Array::from(vec![Some(-1), Some(i128::MAX)])) as ArrayRef;
+        let columns: Vec<ArrayRef> = (0..9).map(number).chain([flag, amount]).collect();
+        let wide = batch(columns.clone());
+        let all: Vec<usize> = (0..11).collect();
+        let known = hashes(&wide, &all).unwrap();
+        for changed in 0..11 {
+            let without: Vec<usize> = all.iter().copied().filter(|column| *column != changed).collect();
+            let other = hashes(&wide, &without).unwrap();
+            assert!(known.iter().zip(&other).all(|(a, b)| a != b), "column {changed}");
+        }
+    }
+}
