@@ -21,8 +21,8 @@ use crate::error::{Error, Result};
 const MOST: usize = 600_000;
 /// Each one takes a sixteenth of the hashes, by the top four bits.
 const PARTS: usize = 16;
-/// Slots of a part that has its first key.
-const FIRST: usize = 64;
+/// Slots of a part that has its first key: enough for the sixteenth of a day's thousand rows.
+const FIRST: usize = 128;
 /// Up to so many slots a part doubles; from then on it grows by a quarter.
 const DOUBLES: usize = 16_384;
 
