@@ -25,7 +25,7 @@ use super::key_set::KeySet;
 use super::keys::{KeyMap, hashes, hashes_with};
 use super::read::{conform, merged_schema};
 use super::versions::Version;
-use super::writer::{Appeared, Writer};
+use super::writer::{Appeared, Extent, Writer};
 use super::{Lake, open_old};
 use crate::error::{Error, Result};
 use crate::schema::{Policy, Table};
@@ -190,7 +190,7 @@ impl Slice {
     /// Lets what was gathered be encoded, and end its row group if `ends`; what came before it is encoded by then.
     async fn encode(&mut self, ends: bool) -> Result<()> {
         let pending = self.pending_bytes;
-        let (batches, mut writer) = self.gathered().await?;
+        let (batches, mut writer) = self.gathered(false).await?;
         self.writing_bytes = if ends { 0 } else { pending + writer.held() };
         self.writing = Some(self.lake.write(async move {
             writer.write(&batches).await?;
@@ -202,11 +202,12 @@ impl Slice {
         Ok(())
     }
 
-    /// What is to be encoded next, and the writer, which has written by then what came before.
-    async fn gathered(&mut self) -> Result<(Vec<RecordBatch>, Writer)> {
+    /// What is to be encoded next, and the writer, which has written by then what came before; `last` if no rows
+    /// come after these.
+    async fn gathered(&mut self, last: bool) -> Result<(Vec<RecordBatch>, Writer)> {
         let batches = std::mem::take(&mut self.pending);
         let rows = batches.iter().map(RecordBatch::num_rows).sum();
-        let more_come = std::mem::take(&mut self.pending_bytes) >= PENDING;
+        let bytes = std::mem::take(&mut self.pending_bytes);
         self.written.rows += rows as u64;
         let writer = match self.writer_back().await {
             Some(writer) => writer?,
@@ -216,8 +217,8 @@ impl Slice {
             None => {
                 let none = RecordBatch::new_empty(Arc::clone(&self.schema));
                 let sample = batches.first().unwrap_or(&none);
-                let rows = if more_come { usize::MAX } else { rows };
-                Writer::new(&self.lake, &self.table, self.path.clone(), sample, rows)?
+                let extent = if last { Extent { rows, bytes } } else { Extent::OPEN };
+                Writer::new(&self.lake, &self.table, self.path.clone(), sample, extent)?
             }
         };
         Ok((batches, writer))
@@ -286,7 +287,7 @@ impl Slice {
     }
 
     async fn appear(&mut self) -> Result<Written> {
-        let (batches, mut writer) = self.gathered().await?;
+        let (batches, mut writer) = self.gathered(true).await?;
         writer.write(&batches).await?;
         let Appeared { bytes, sha256, folders } = writer.finish().await?;
         Ok(Written { bytes, sha256, folders, ..std::mem::take(&mut self.written) })

@@ -10,7 +10,9 @@ use arrow_schema::DataType;
 use object_store::path::Path;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{
+    DEFAULT_DATA_PAGE_ROW_COUNT_LIMIT, DEFAULT_PAGE_SIZE, EnabledStatistics, WriterProperties,
+};
 use parquet::schema::types::ColumnPath;
 use twox_hash::XxHash3_128;
 
@@ -32,6 +34,23 @@ pub(super) struct Writer {
     path: Path,
 }
 
+/// What an object will hold.
+pub(super) struct Extent {
+    pub(super) rows: usize,
+    /// Of them in memory.
+    pub(super) bytes: usize,
+}
+
+impl Extent {
+    /// Nobody knows yet.
+    pub(super) const OPEN: Extent = Extent { rows: usize::MAX, bytes: usize::MAX };
+
+    /// Whether each column is a single page by the library's own limits.
+    fn is_one_page(&self) -> bool {
+        self.rows <= DEFAULT_DATA_PAGE_ROW_COUNT_LIMIT && self.bytes < DEFAULT_PAGE_SIZE
+    }
+}
+
 /// An object that is there.
 pub(super) struct Appeared {
     pub(super) bytes: u64,
@@ -42,15 +61,15 @@ pub(super) struct Appeared {
 }
 
 impl Writer {
-    /// Writes where readers do not look; `sample` is of the object's rows, which are about so many.
+    /// Writes where readers do not look; `sample` is of the object's rows.
     pub(super) fn new(
         lake: &Arc<Lake>,
         table: &Table,
         path: Path,
         sample: &RecordBatch,
-        rows: usize,
+        extent: Extent,
     ) -> Result<Writer> {
-        let encoder = Encoder::new(Parts::new(lake), &sample.schema(), properties(table, sample, rows));
+        let encoder = Encoder::new(Parts::new(lake), &sample.schema(), properties(table, sample, extent));
         let encoder = encoder.map_err(|e| unwritten(&e, lake, &path))?;
         let upload = Upload::new(lake, lake.aside(&path));
         Ok(Writer { encoder, upload, lake: Arc::clone(lake), path })
@@ -101,11 +120,15 @@ fn unwritten(e: &ParquetError, lake: &Lake, path: &Path) -> Error {
 }
 
 /// How every object is written, besides compression: statistics, dictionaries where they pay, and who wrote it.
-fn properties(table: &Table, sample: &RecordBatch, rows: usize) -> WriterProperties {
+fn properties(table: &Table, sample: &RecordBatch, extent: Extent) -> WriterProperties {
     let note = |key: &str, value: String| KeyValue::new(key.to_string(), value);
     let mut properties = WriterProperties::builder();
+    if extent.is_one_page() {
+        // An index of pages would be made, and left out again (`encode.rs`).
+        properties = properties.set_statistics_enabled(EnabledStatistics::Chunk).set_offset_index_disabled(true);
+    }
     for (field, values) in sample.schema_ref().fields().iter().zip(sample.columns()) {
-        if differ(values, rows) {
+        if differ(values, extent.rows) {
             properties = properties.set_column_dictionary_enabled(ColumnPath::from(field.name().as_str()), false);
         }
     }
