@@ -28,6 +28,7 @@ use parquet::errors::{ParquetError, Result};
 use parquet::file::properties::WriterProperties;
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::types::TypePtr;
 use zstd::bulk::Compressor;
 
 /// Of zstd.
@@ -53,8 +54,7 @@ pub(super) struct Encoder<W: Write + Send> {
 impl<W: Write + Send> Encoder<W> {
     /// The Arrow schema is left out of the footer: the Parquet types say it all, to every reader alike.
     pub(super) fn new(into: W, schema: &SchemaRef, properties: WriterProperties) -> Result<Encoder<W>> {
-        let parquet = ArrowSchemaConverter::new().convert(schema)?;
-        let file = SerializedFileWriter::new(into, parquet.root_schema_ptr(), Arc::new(properties))?;
+        let file = SerializedFileWriter::new(into, parquet(schema)?, Arc::new(properties))?;
         let chunks = Chunks::default();
         let factory = ArrowRowGroupWriterFactory::new(&file, Arc::clone(schema))
             .with_page_store_factory(Arc::new(chunks.clone()));
@@ -63,11 +63,15 @@ impl<W: Write + Send> Encoder<W> {
 
     /// Adds rows to the open row group; one that is complete goes to `W`.
     pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        let mut rest = batch.clone();
-        while rest.num_rows() > 0 {
-            let rows = rest.num_rows().min(ROWS - self.rows);
-            self.add(&rest.slice(0, rows))?;
-            rest = rest.slice(rows, rest.num_rows() - rows);
+        let mut written = 0;
+        while written < batch.num_rows() {
+            let rows = (batch.num_rows() - written).min(ROWS - self.rows);
+            // A slice is not free: each of its columns is made anew.
+            match rows == batch.num_rows() {
+                true => self.add(batch)?,
+                false => self.add(&batch.slice(written, rows))?,
+            }
+            written += rows;
             let values: usize = self.columns.iter().map(ArrowColumnWriter::get_estimated_total_bytes).sum();
             if self.rows == ROWS || values >= VALUES {
                 self.end_row_group()?;
@@ -128,6 +132,21 @@ impl<W: Write + Send> Encoder<W> {
     pub(super) fn sink(&mut self) -> &mut W {
         self.file.inner_mut()
     }
+}
+
+/// The Parquet types of a schema. The last one's are kept: one table's objects come one after the other.
+fn parquet(schema: &SchemaRef) -> Result<TypePtr> {
+    thread_local! {
+        static LAST: RefCell<Option<(SchemaRef, TypePtr)>> = const { RefCell::new(None) };
+    }
+    LAST.with_borrow_mut(|last| match last {
+        Some((of, types)) if of == schema => Ok(Arc::clone(types)),
+        last => {
+            let types = ArrowSchemaConverter::new().convert(schema)?.root_schema_ptr();
+            *last = Some((Arc::clone(schema), Arc::clone(&types)));
+            Ok(types)
+        }
+    })
 }
 
 /// What the library says of a finished column. Its indices of pages are taken out and not copied.

@@ -339,7 +339,8 @@ fn scheme(dest: &str) -> Option<&str> {
 
 /// A checksum as people and `sha256sum` write it.
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }
 
 fn reason(e: &std::io::Error) -> String {

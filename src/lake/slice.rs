@@ -215,10 +215,8 @@ impl Slice {
                 return Err(Error::storage("the rows before these could not be written").at(self.written.path.clone()));
             }
             None => {
-                let none = RecordBatch::new_empty(Arc::clone(&self.schema));
-                let sample = batches.first().unwrap_or(&none);
                 let extent = if last { Extent { rows, bytes } } else { Extent::OPEN };
-                Writer::new(&self.lake, &self.table, self.path.clone(), sample, extent)?
+                Writer::new(&self.lake, &self.table, self.path.clone(), &self.schema, batches.first(), extent)?
             }
         };
         Ok((batches, writer))

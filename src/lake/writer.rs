@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Decimal128Type, TimestampMicrosecondType};
 use arrow_array::{ArrayRef, RecordBatch};
-use arrow_schema::DataType;
+use arrow_schema::{DataType, SchemaRef};
 use object_store::path::Path;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
@@ -66,10 +66,11 @@ impl Writer {
         lake: &Arc<Lake>,
         table: &Table,
         path: Path,
-        sample: &RecordBatch,
+        schema: &SchemaRef,
+        sample: Option<&RecordBatch>,
         extent: Extent,
     ) -> Result<Writer> {
-        let encoder = Encoder::new(Parts::new(lake), &sample.schema(), properties(table, sample, extent));
+        let encoder = Encoder::new(Parts::new(lake), schema, properties(table, sample, extent));
         let encoder = encoder.map_err(|e| unwritten(&e, lake, &path))?;
         let upload = Upload::new(lake, lake.aside(&path));
         Ok(Writer { encoder, upload, lake: Arc::clone(lake), path })
@@ -120,14 +121,14 @@ fn unwritten(e: &ParquetError, lake: &Lake, path: &Path) -> Error {
 }
 
 /// How every object is written, besides compression: statistics, dictionaries where they pay, and who wrote it.
-fn properties(table: &Table, sample: &RecordBatch, extent: Extent) -> WriterProperties {
+fn properties(table: &Table, sample: Option<&RecordBatch>, extent: Extent) -> WriterProperties {
     let note = |key: &str, value: String| KeyValue::new(key.to_string(), value);
     let mut properties = WriterProperties::builder();
     if extent.is_one_page() {
         // An index of pages would be made, and left out again (`encode.rs`).
         properties = properties.set_statistics_enabled(EnabledStatistics::Chunk).set_offset_index_disabled(true);
     }
-    for (field, values) in sample.schema_ref().fields().iter().zip(sample.columns()) {
+    for (field, values) in sample.iter().flat_map(|rows| rows.schema_ref().fields().iter().zip(rows.columns())) {
         if differ(values, extent.rows) {
             properties = properties.set_column_dictionary_enabled(ColumnPath::from(field.name().as_str()), false);
         }
