@@ -4,17 +4,15 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from conftest import start_simulator, sync
+from conftest import sync
 from tls import Door, authority
 
 USERS = ("--tables", "users")
 
 
 @pytest.fixture(scope="module")
-def simulator():
-    running = start_simulator("--projects", 2, "--users", 12, "--history-days", 2)
-    yield running
-    running.stop()
+def simulator(simulators):
+    return simulators("--projects", 2, "--users", 12, "--history-days", 2)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from conftest import command, contents, objects, settled, spec, start_simulator, state, sync
+from conftest import command, contents, objects, settled, spec, state, sync
 from fixtures.sources import Logs, event
 from held import FLAGS, SINCE, TABLES, Held, assert_true
 from reliability import INTEGRITY, PROCESS, record
@@ -21,10 +21,8 @@ from truth import bag, lake_rows, true_rows, without
 
 
 @pytest.fixture(scope="module")
-def company():
-    running = start_simulator("--projects", 3, "--users", 5, "--history-days", 4)
-    yield running
-    running.stop()
+def company(simulators):
+    return simulators("--projects", 3, "--users", 5, "--history-days", 4)
 
 
 @pytest.fixture(scope="module")
