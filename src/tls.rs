@@ -4,6 +4,7 @@
 //! once for all connections: a run with a hundred keys read them a hundred
 //! times, and kept them as often. What a certificate must be is rustls' to say.
 
+use std::io;
 use std::sync::{Arc, OnceLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -21,6 +22,16 @@ pub(crate) fn config(protocols: &[&str]) -> Result<ClientConfig, Error> {
     let mut config = builder.dangerous().with_custom_certificate_verifier(trusted).with_no_client_auth();
     config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     Ok(config)
+}
+
+/// Whether this is why a connection was not made: asking again would change nothing.
+pub(crate) fn is_distrust(cause: &(dyn std::error::Error + 'static)) -> bool {
+    match (cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref), cause.downcast_ref()) {
+        (Some(inner), _) => is_distrust(inner),
+        // The second one is the verifier's, where the machine trusts nobody.
+        (None, Some(Error::InvalidCertificate(_) | Error::General(_))) => true,
+        _ => false,
+    }
 }
 
 /// The platform's verifier, made when it is needed.

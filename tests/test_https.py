@@ -44,9 +44,11 @@ def test_another_server_learns_nothing(simulator, certificates, tmp_path):
             ("a name that the certificate does not have", over(door, "127.0.0.1", trusted), "certificate"),
             ("a machine that trusts nobody", over(door, trusted=nobody), "No CA certificates were loaded"),
         ]:
-            error = sync(tmp_path / "lake", simulator, *USERS, env=env, code=3).table("users")["error"]
+            table = sync(tmp_path / "lake", simulator, *USERS, env=env, code=3).table("users")
+            error = table["error"]
             assert "could not connect" in error["message"] and said in error["message"], what
-            assert error["cure"], what
+            assert "SSL_CERT_FILE" in error["cure"], what
+            assert table["retries"] == 0, f"{what}: it would be the same the next time"
         assert simulator.requests() == [] and door.agreed == []
 
 

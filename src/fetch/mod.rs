@@ -286,7 +286,12 @@ impl Client {
             Kind::Unavailable,
             format!("{} of {}: {what}: {}", call.path, self.host(), plain(&cause.to_string())),
         );
-        Attempt::Again { wait: None, limited: false, error }
+        match tls::is_distrust(cause) {
+            true => Attempt::Fail(error.hint(
+                "give this machine the authority that vouches for the server (its package of CA certificates, or a file named in SSL_CERT_FILE)",
+            )),
+            false => Attempt::Again { wait: None, limited: false, error },
+        }
     }
 
     fn host(&self) -> String {
