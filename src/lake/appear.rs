@@ -1,9 +1,11 @@
-//! On a disk: a file that is written aside becomes an object, and is one still when the power fails.
+//! On a disk: files that are written aside become objects, and are still objects when the power fails.
 //!
 //! `object_store` can write, sync and rename too, but opens, renames and syncs
 //! an object several times over: what stands aside is nobody's yet, so neither
-//! its name nor its folder has to last, and folders are synced once for all
-//! objects that appear together.
+//! its name nor its folder has to last. Objects appear together: all are written
+//! before the first is synced, so that what a file system notes of one file (its
+//! inode, the folder aside) is mostly on the disk by the sync of another, and
+//! folders are synced once for all of them.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -30,19 +32,18 @@ impl Aside {
         file.write_all(bytes)
     }
 
-    /// Adds the last bytes, syncs the file and moves it to its place; gives the folders whose entries
-    /// are new, for [`sync`].
-    pub(super) fn appear(mut self, last: &[u8], root: &Path, object: &Path) -> io::Result<Vec<PathBuf>> {
-        self.write(last)?;
-        if let Some(file) = &self.file {
-            file.sync_all()?;
-        }
+    fn sync(&self) -> io::Result<()> {
+        self.file.as_ref().map_or(Ok(()), File::sync_all)
+    }
+
+    /// Moves it to its place; notes the folders whose entries are new by it.
+    fn appear(&mut self, root: &Path, object: &Path, changed: &mut Vec<PathBuf>) -> io::Result<()> {
         let folder = object.parent().unwrap_or(root);
-        let mut changed = vec![folder.to_path_buf()];
-        make(root, folder, &mut changed)?;
+        changed.push(folder.to_path_buf());
+        make(root, folder, changed)?;
         fs::rename(&self.path, object)?;
         self.file = None;
-        Ok(changed)
+        Ok(())
     }
 }
 
@@ -54,6 +55,43 @@ impl Drop for Aside {
             tracing::warn!(path = %self.path.display(), %error, "an unfinished file could not be removed");
         }
     }
+}
+
+/// A file with all its bytes, the last of which are not written yet.
+pub(super) struct Complete {
+    pub(super) file: Aside,
+    pub(super) last: Vec<u8>,
+    /// The object that it becomes.
+    pub(super) object: PathBuf,
+}
+
+/// Which object could not appear, and why.
+pub(super) type Failure = (PathBuf, io::Error);
+
+/// Lets files become objects below `root`. None does before the bytes of all are on the disk; each is told by its
+/// index. Gives the folders whose entries are new, for [`sync`].
+pub(super) fn appear(
+    mut files: Vec<Complete>,
+    root: &Path,
+    told: impl Fn(usize),
+) -> std::result::Result<Vec<PathBuf>, Failure> {
+    let mut changed = Vec::new();
+    each(&mut files, |_, complete| complete.file.write(&complete.last))?;
+    each(&mut files, |_, complete| complete.file.sync())?;
+    each(&mut files, |index, complete| {
+        complete.file.appear(root, &complete.object, &mut changed)?;
+        told(index);
+        Ok(())
+    })?;
+    Ok(changed)
+}
+
+fn each(
+    files: &mut [Complete],
+    mut step: impl FnMut(usize, &mut Complete) -> io::Result<()>,
+) -> std::result::Result<(), Failure> {
+    let mut files = files.iter_mut().enumerate();
+    files.try_for_each(|(index, file)| step(index, file).map_err(|e| (file.object.clone(), e)))
 }
 
 /// Each folder once. The first one takes the file system's time, the others find theirs done.
@@ -92,4 +130,46 @@ fn make(root: &Path, folder: &Path, changed: &mut Vec<PathBuf>) -> io::Result<()
         Err(e) => return Err(e),
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file below `_staging` that is to become an object.
+    fn complete(root: &Path, aside: &str, object: &str) -> Complete {
+        let file = Aside::new(root.join("_staging").join(aside));
+        Complete { file, last: object.as_bytes().to_vec(), object: root.join(object) }
+    }
+
+    /// What the told ones hold, and the object of the failure.
+    fn appeared(root: &Path, files: Vec<Complete>) -> (Vec<usize>, Option<PathBuf>) {
+        let told = std::cell::RefCell::new(Vec::new());
+        let failed = appear(files, root, |index| told.borrow_mut().push(index)).err();
+        (told.into_inner(), failed.map(|(object, _)| object))
+    }
+
+    #[test]
+    fn files_appear_together_or_not_at_all_when_one_cannot_be_written() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        fs::create_dir_all(root.join("_staging/taken")).unwrap();
+        let files = || vec![complete(root, "a", "t/date=1/o"), complete(root, "taken", "t/date=2/o")];
+        assert_eq!(appeared(root, files()), (vec![], Some(root.join("t/date=2/o"))));
+        assert!(!root.join("t").exists() && !root.join("_staging/a").exists());
+        fs::remove_dir(root.join("_staging/taken")).unwrap();
+        assert_eq!(appeared(root, files()), (vec![0, 1], None));
+        assert_eq!(fs::read_to_string(root.join("t/date=2/o")).unwrap(), "t/date=2/o");
+    }
+
+    #[test]
+    fn those_that_appeared_before_one_that_cannot_are_told() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        fs::write(root.join("file"), "").unwrap();
+        let files = ["t/date=1/o", "file/o", "t/date=3/o"].map(|o| complete(root, &o.replace('/', "~"), o));
+        assert_eq!(appeared(root, files.into()), (vec![0], Some(root.join("file/o"))));
+        assert!(root.join("t/date=1/o").exists() && !root.join("t/date=3").exists());
+        assert_eq!(fs::read_dir(root.join("_staging")).unwrap().count(), 0);
+    }
 }

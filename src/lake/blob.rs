@@ -85,7 +85,8 @@ impl Blob {
         let path = Path::parse(path).map_err(|e| Error::storage(e.to_string()))?;
         self.lake.private_folder(FILES)?;
         let finished = self.upload.finish(parts, &path).await;
-        self.lake.settle(finished.map_err(|e| storage(&e, &self.lake.shown).at(self.shown()))?).await?;
+        let aside = finished.map_err(|e| storage(&e, &self.lake.shown).at(self.shown()))?;
+        self.lake.settle(self.lake.place(aside.into_iter().collect(), |_| {}).await?).await?;
         self.lake.make_private(&path)?;
         Ok(self.lake.relative(&path))
     }

@@ -41,12 +41,13 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::error::{Error, Result};
 use crate::schema::Table;
+use appear::Complete;
 pub(crate) use fate::{ParentFate, Parents};
 pub(crate) use key_set::KeySet;
 pub(crate) use keys::{KeyMap, hash_texts, hashes};
 pub(crate) use lease::Lease;
 pub(crate) use read::open_old;
-pub(crate) use slice::{Slice, Written};
+pub(crate) use slice::{Finished, Slice, Written};
 pub(crate) use state::{State, StateFile, TableState};
 use trouble::storage;
 pub(crate) use verify::Found;
@@ -55,6 +56,8 @@ pub(crate) use verify::row_hashes;
 
 /// Name of the one object of a slice.
 const OBJECT: &str = "data.parquet";
+/// Objects of a disk that appear together: files that are open at the same time.
+const TOGETHER: usize = 16;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Lake {
@@ -219,6 +222,34 @@ impl Lake {
             None => path.clone(),
             Some(_) => self.path(&["_staging", &self.relative(path).replace('/', "~")]),
         }
+    }
+
+    /// How many objects may appear together. In a store each has when it is finished, and is told by itself.
+    pub(crate) fn together(&self) -> usize {
+        if self.folder.is_some() { TOGETHER } else { 1 }
+    }
+
+    /// Lets objects appear that are finished, and tells each; gives the folders in which they did, for [`Lake::settle`].
+    pub(crate) async fn appear(
+        &self,
+        finished: Vec<Finished>,
+        tell: impl Fn(&Written) + Send + 'static,
+    ) -> Result<Vec<PathBuf>> {
+        let (aside, there): (Vec<_>, Vec<_>) = finished.into_iter().partition(|finished| finished.aside.is_some());
+        there.iter().for_each(|finished| tell(&finished.written));
+        let (written, files): (Vec<_>, Vec<_>) = aside.into_iter().map(|f| (f.written, f.aside)).unzip();
+        self.place(files.into_iter().flatten().collect(), move |index| tell(&written[index])).await
+    }
+
+    /// Moves files to their places on a disk.
+    async fn place(&self, files: Vec<Complete>, told: impl Fn(usize) + Send + 'static) -> Result<Vec<PathBuf>> {
+        let Some(folder) = self.folder.clone().filter(|_| !files.is_empty()) else { return Ok(Vec::new()) };
+        let root = folder.clone();
+        let placed = upload::on_disk(move || Ok(appear::appear(files, &root, told))).await;
+        placed.map_err(|e| storage(&e, &self.shown))?.map_err(|(object, e)| {
+            let object = object.strip_prefix(&folder).unwrap_or(&object).display().to_string();
+            storage(&upload::of_disk(e), &self.shown).at(object)
+        })
     }
 
     /// Syncs the folders in which objects appeared: from then on these are there when the power fails.

@@ -94,7 +94,7 @@ impl Scene {
                 .collect(),
             absent: None,
         });
-        slice.finish(parents.as_ref(), &CancellationToken::new()).await.unwrap()
+        slice.finish(parents.as_ref(), &CancellationToken::new()).await.unwrap().written
     }
 
     async fn batches(&self) -> Vec<RecordBatch> {

@@ -3,9 +3,9 @@
 //! The same function serves all three policies. New rows are written as they
 //! come and only the hashes of their keys are kept; when all have come, the old
 //! object is read as a stream and each of its rows is dropped, kept or turned
-//! into a tombstone. Until [`Slice::finish`] returns, readers see the old object.
+//! into a tombstone. Until [`Lake::appear`] was called, readers of a disk see the
+//! old object, and those of a store until [`Slice::finish`] returns.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow_array::builder::BooleanBuilder;
@@ -19,13 +19,14 @@ use object_store::path::Path;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::appear::Complete;
 use super::fate::{Fate, Parents, fate};
 use super::key_marks::{Marked, Marks};
 use super::key_set::KeySet;
 use super::keys::{KeyMap, hashes, hashes_with};
 use super::read::{conform, merged_schema};
 use super::versions::Version;
-use super::writer::{Appeared, Extent, Writer};
+use super::writer::{Ended, Extent, Writer};
 use super::{Lake, open_old};
 use crate::error::{Error, Result};
 use crate::schema::{Policy, Table};
@@ -70,8 +71,13 @@ pub(crate) struct Written {
     pub(crate) repeated: u64,
     /// Rows of one key with different values, all written (replaced tables only).
     pub(crate) conflicts: u64,
-    /// For [`Lake::settle`]: it is there, but not yet for good.
-    pub(crate) folders: Vec<PathBuf>,
+}
+
+/// A slice of which all is written, for [`Lake::appear`].
+pub(crate) struct Finished {
+    pub(crate) written: Written,
+    /// Its object, while it stands aside.
+    pub(super) aside: Option<Complete>,
 }
 
 impl Slice {
@@ -228,21 +234,21 @@ impl Slice {
         Some(writer.unwrap_or_else(|_| Err(Error::interrupted())))
     }
 
-    /// Settles the old rows and lets the object appear. `stop` is heeded up to there: what began to appear does.
-    pub(crate) async fn finish(mut self, parents: Option<&Parents>, stop: &CancellationToken) -> Result<Written> {
+    /// Settles the old rows and completes the object. `stop` is heeded up to there: what began to appear does.
+    pub(crate) async fn finish(mut self, parents: Option<&Parents>, stop: &CancellationToken) -> Result<Finished> {
         let complete = tokio::select! {
             biased;
             () = stop.cancelled() => Err(Error::interrupted()),
             complete = self.complete(parents) => complete,
         };
-        let written = match complete {
-            Ok(()) => self.appear().await,
+        let finished = match complete {
+            Ok(()) => self.end().await,
             Err(error) => Err(error),
         };
-        if written.is_err() {
+        if finished.is_err() {
             self.abandon().await;
         }
-        written
+        finished
     }
 
     async fn complete(&mut self, parents: Option<&Parents>) -> Result<()> {
@@ -284,11 +290,11 @@ impl Slice {
         marks.finish(&self.written.path)
     }
 
-    async fn appear(&mut self) -> Result<Written> {
+    async fn end(&mut self) -> Result<Finished> {
         let (batches, mut writer) = self.gathered(true).await?;
         writer.write(&batches).await?;
-        let Appeared { bytes, sha256, folders } = writer.finish().await?;
-        Ok(Written { bytes, sha256, folders, ..std::mem::take(&mut self.written) })
+        let Ended { bytes, sha256, aside } = writer.finish().await?;
+        Ok(Finished { written: Written { bytes, sha256, ..std::mem::take(&mut self.written) }, aside })
     }
 
     /// With so few keys in memory, for tests of what becomes of the others.

@@ -8,7 +8,6 @@
 
 use std::io::{self, Write};
 use std::mem;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use object_store::path::Path;
@@ -17,7 +16,7 @@ use sha2::{Digest, Sha256};
 use tokio::task::JoinSet;
 
 use super::Lake;
-use super::appear::Aside;
+use super::appear::{Aside, Complete};
 
 /// Size of a part: the least that S3 takes, since until then it stays in memory,
 const PART: usize = 5 << 20;
@@ -130,18 +129,18 @@ impl Upload {
         Ok(())
     }
 
-    /// Sends what is left and lets the object appear; gives the folders in which it did, for [`Lake::settle`].
-    pub(super) async fn finish(&mut self, mut rest: Parts, object: &Path) -> Result<Vec<PathBuf>> {
+    /// Sends what is left. In a store the object appears by that; on a disk it is given, for [`Lake::appear`].
+    pub(super) async fn finish(&mut self, mut rest: Parts, object: &Path) -> Result<Option<Complete>> {
         self.send(&mut rest).await?;
         if let (Way::Disk(aside), Some(folder)) = (&mut self.way, &self.lake.folder) {
-            let (file, folder, object) = (aside.take().ok_or_else(gone)?, folder.clone(), folder.join(object.as_ref()));
-            return on_disk(move || file.appear(&rest.last, &folder, &object)).await;
+            let (file, object) = (aside.take().ok_or_else(gone)?, folder.join(object.as_ref()));
+            return Ok(Some(Complete { file, last: rest.last, object }));
         }
         self.complete(rest.last).await?;
         if self.path != *object {
             self.lake.store.rename(&self.path, object).await?;
         }
-        Ok(Vec::new())
+        Ok(None)
     }
 
     async fn complete(&mut self, last: Vec<u8>) -> Result<()> {

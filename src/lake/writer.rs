@@ -1,6 +1,5 @@
 //! One object being written: rows go in, whole parts go out, and it stands aside, complete, when it is finished.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -16,6 +15,7 @@ use parquet::file::properties::{
 use parquet::schema::types::ColumnPath;
 use twox_hash::XxHash3_128;
 
+use super::appear::Complete;
 use super::encode::Encoder;
 use super::upload::{Parts, Upload};
 use super::{Lake, storage};
@@ -51,13 +51,13 @@ impl Extent {
     }
 }
 
-/// An object that is there.
-pub(super) struct Appeared {
+/// An object that is complete.
+pub(super) struct Ended {
     pub(super) bytes: u64,
     /// In hex.
     pub(super) sha256: String,
-    /// For [`Lake::settle`].
-    pub(super) folders: Vec<PathBuf>,
+    /// What is still to appear; none in a store, where it has.
+    pub(super) aside: Option<Complete>,
 }
 
 impl Writer {
@@ -100,14 +100,14 @@ impl Writer {
         sent.map_err(|e| storage(&e, self.lake.shown()).at(self.lake.relative(&self.path)))
     }
 
-    /// Completes the object and lets it appear.
-    pub(super) async fn finish(&mut self) -> Result<Appeared> {
+    /// Completes the object.
+    pub(super) async fn finish(&mut self) -> Result<Ended> {
         let bytes = self.encoder.finish().map_err(|e| unwritten(&e, &self.lake, &self.path))?;
         let parts = self.encoder.sink().take();
         let sha256 = parts.sha256();
         let finished = self.upload.finish(parts, &self.path).await;
-        let folders = finished.map_err(|e| storage(&e, self.lake.shown()).at(self.lake.relative(&self.path)))?;
-        Ok(Appeared { bytes, sha256, folders })
+        let aside = finished.map_err(|e| storage(&e, self.lake.shown()).at(self.lake.relative(&self.path)))?;
+        Ok(Ended { bytes, sha256, aside })
     }
 
     /// Takes back what was sent, and waits until it is.

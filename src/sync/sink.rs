@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::decode::{Bound, Decoder, Misfit};
 use crate::error::{Error, Kind, Result};
-use crate::lake::{Lake, Parents, Slice};
+use crate::lake::{Finished, Lake, Parents, Slice};
 use crate::plan::{Window, day};
 use crate::report::Track;
 use crate::schema::{Policy, Table};
@@ -21,6 +21,8 @@ use crate::schema::{Policy, Table};
 const BATCH: usize = 4_096;
 /// Slices of one window that are being finished at the same time.
 const COMMITS: usize = 8;
+/// Groups of them that appear at the same time.
+const APPEARING: usize = 2;
 /// Rows that the slices of one window may hold before they are written on, in bytes.
 const HELD: usize = 4 << 20;
 
@@ -122,13 +124,15 @@ impl Sink {
         let stop = CancellationToken::new();
         let _stop = stop.clone().drop_guard();
         let work = async move {
-            let finish = async |slice: Slice| {
-                let written = slice.finish(parents.as_deref(), &stop).await;
-                written.as_ref().map_or_else(|_| stop.cancel(), |written| track.wrote(written));
-                written.map(|written| written.folders)
+            let stop_others = |_: &Error| stop.cancel();
+            let finish = async |slice: Slice| slice.finish(parents.as_deref(), &stop).await.inspect_err(stop_others);
+            let appear = async |finished: Vec<Result<Finished>>| {
+                let track = Arc::clone(&track);
+                lake.appear(all(finished)?, move |written| track.wrote(written)).await.inspect_err(stop_others)
             };
-            let finished: Vec<_> = stream::iter(slices).map(finish).buffered(COMMITS).collect().await;
-            lake.settle(all(finished)?.concat()).await
+            let finished = stream::iter(slices).map(finish).buffer_unordered(COMMITS).chunks(lake.together());
+            let folders: Vec<_> = finished.map(appear).buffer_unordered(APPEARING).collect().await;
+            lake.settle(all(folders)?.concat()).await
         };
         let done = self.cut.lake.write(work).detach().await;
         done.map_err(|_| Error::interrupted())?

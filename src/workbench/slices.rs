@@ -28,13 +28,13 @@ impl Slices {
 
     /// Rewrites the slice of a day (none: the whole table's) with these rows; gives its rows and bytes.
     pub fn write(&self, day: Option<NaiveDate>, batches: Vec<RecordBatch>) -> Result<(u64, u64), String> {
-        let written = self.runtime.block_on(async {
+        let finished = self.runtime.block_on(async {
             let mut slice = Slice::open(&self.lake, &self.table, day, 0).await?;
             for batch in batches {
                 slice.add(batch).await?;
             }
             slice.finish(None, &CancellationToken::new()).await
         });
-        written.map(|w| (w.rows, w.bytes)).map_err(|e| e.to_string())
+        finished.map(|f| (f.written.rows, f.written.bytes)).map_err(|e| e.to_string())
     }
 }
