@@ -8,6 +8,7 @@
 //! (docs/decisions/0015). Pages of an open row group are kept compressed; nothing
 //! else of a file stays in memory.
 
+mod alike;
 mod page;
 
 use std::cell::RefCell;
@@ -22,16 +23,19 @@ use arrow_schema::SchemaRef;
 use bytes::{Buf, Bytes};
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::arrow::arrow_writer::{
-    ArrowColumnWriter, ArrowRowGroupWriterFactory, PageKey, PageStore, PageStoreArgs, PageStoreFactory, compute_leaves,
+    ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, PageKey, PageStore, PageStoreArgs,
+    PageStoreFactory, compute_leaves,
 };
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::{ParquetError, Result};
+use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::properties::WriterProperties;
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::types::TypePtr;
+use parquet::schema::types::{ColumnDescPtr, TypePtr};
 
+pub(super) use alike::Alike;
 use page::{LEVEL, Page};
 
 /// Row groups end at so many rows, or
@@ -44,20 +48,21 @@ pub(super) struct Encoder<W: Write + Send> {
     file: SerializedFileWriter<W>,
     factory: ArrowRowGroupWriterFactory,
     schema: SchemaRef,
+    alike: Alike,
     chunks: Chunks,
-    /// The open row group: one writer for each column, none when there is no row group open.
+    /// The open row group: one writer for each encoded column, none when there is no row group open.
     columns: Vec<ArrowColumnWriter>,
     rows: usize,
 }
 
 impl<W: Write + Send> Encoder<W> {
     /// The Arrow schema is left out of the footer: the Parquet types say it all, to every reader alike.
-    pub(super) fn new(into: W, schema: &SchemaRef, properties: WriterProperties) -> Result<Encoder<W>> {
-        let file = SerializedFileWriter::new(into, parquet(schema)?, Arc::new(properties))?;
+    pub(super) fn new(into: W, schema: &SchemaRef, properties: WriterProperties, alike: Alike) -> Result<Encoder<W>> {
+        let (types, properties) = (parquet(schema)?, Arc::new(properties));
         let chunks = Chunks::default();
-        let factory = ArrowRowGroupWriterFactory::new(&file, Arc::clone(schema))
-            .with_page_store_factory(Arc::new(chunks.clone()));
-        Ok(Encoder { file, factory, schema: Arc::clone(schema), chunks, columns: Vec::new(), rows: 0 })
+        let factory = alike.factory(schema, &types, &properties)?.with_page_store_factory(Arc::new(chunks.clone()));
+        let file = SerializedFileWriter::new(into, types, properties)?;
+        Ok(Encoder { file, factory, schema: Arc::clone(schema), alike, chunks, columns: Vec::new(), rows: 0 })
     }
 
     /// Adds rows to the open row group; one that is complete goes to `W`.
@@ -83,9 +88,10 @@ impl<W: Write + Send> Encoder<W> {
         if self.columns.is_empty() {
             self.columns = self.factory.create_column_writers(self.file.flushed_row_groups().len())?;
         }
-        for ((field, array), column) in self.schema.fields().iter().zip(batch.columns()).zip(&mut self.columns) {
+        self.alike.check(batch)?;
+        for (index, column) in self.alike.encoded.iter().zip(&mut self.columns) {
             // Tables are flat: a column is one leaf.
-            for leaf in compute_leaves(field, array)? {
+            for leaf in compute_leaves(self.schema.field(*index), batch.column(*index))? {
                 column.write(&leaf)?;
             }
         }
@@ -105,17 +111,20 @@ impl<W: Write + Send> Encoder<W> {
         }
         self.rows = 0;
         let columns = mem::take(&mut self.columns).into_iter();
-        let closed: Vec<_> = columns.map(closed).collect::<Result<_>>()?;
-        let chunks = mem::take(&mut *self.chunks.lock());
+        let mut closed: Vec<_> = columns.map(ArrowColumnWriter::close).collect::<Result<_>>()?;
+        let mut chunks = mem::take(&mut *self.chunks.lock());
         // Where all columns have one page, an index of pages says what the footer says already.
         let indexed = chunks.iter().any(|chunk| chunk.pages.len() > 1);
+        let columns = self.file.schema_descr().columns().to_vec();
         let mut group = self.file.next_row_group()?;
-        for (chunk, close) in chunks.into_iter().zip(closed) {
-            let mut close = chunk.describe(close)?;
-            if !indexed {
-                (close.column_index, close.offset_index) = (None, None);
+        let places = &self.alike.places;
+        for (index, (place, column)) in places.iter().zip(&columns).enumerate() {
+            let (chunk, closed) = (&mut chunks[*place], &mut closed[*place]);
+            group.append_column(chunk, chunk.describe(closed, column, indexed)?)?;
+            if !places[index + 1..].contains(place) {
+                // Its bytes are in the file now; together they are as large as the row group.
+                *chunk = Chunk::default();
             }
-            group.append_column(&chunk, close)?;
         }
         group.close()?;
         Ok(())
@@ -146,14 +155,6 @@ fn parquet(schema: &SchemaRef) -> Result<TypePtr> {
             Ok(types)
         }
     })
-}
-
-/// What the library says of a finished column. Its indices of pages are taken out and not copied.
-fn closed(column: ArrowColumnWriter) -> Result<ColumnCloseResult> {
-    let mut chunk = column.close()?;
-    let said = chunk.close_mut();
-    let (column_index, offset_index) = (said.column_index.take(), said.offset_index.take());
-    Ok(ColumnCloseResult { column_index, offset_index, ..said.clone() })
 }
 
 /// The chunks of the open row group, in the order of its columns.
@@ -197,27 +198,54 @@ impl Chunk {
         Ok(())
     }
 
-    /// What the library says of the column, with sizes and places as they are after compression.
-    fn describe(&self, mut closed: ColumnCloseResult) -> Result<ColumnCloseResult> {
-        let size = self.len();
-        let level = ZstdLevel::try_new(LEVEL)?;
-        closed.bytes_written = size as u64;
-        closed.metadata = closed
-            .metadata
-            .into_builder()
-            .set_compression(Compression::ZSTD(level))
-            .set_total_compressed_size(size as i64)
-            .set_total_uncompressed_size(self.uncompressed as i64)
-            .set_dictionary_page_offset((!self.dictionary.is_empty()).then_some(0))
-            .set_data_page_offset(self.dictionary.len() as i64)
-            .build()?;
+    /// What is said of `column`: what the library says of the encoded one, with sizes and places as they are after
+    /// compression. The index of pages is moved to it.
+    fn describe(
+        &self,
+        encoded: &mut ArrowColumnChunk,
+        column: &ColumnDescPtr,
+        indexed: bool,
+    ) -> Result<ColumnCloseResult> {
+        let (size, said) = (self.len(), encoded.close_mut());
+        let (column_index, mut offset_index) = match indexed {
+            true => (said.column_index.take(), said.offset_index.take()),
+            false => (None, None),
+        };
         let mut offset = self.dictionary.len() as i64;
-        for (said, page) in closed.offset_index.iter_mut().flat_map(|i| &mut i.page_locations).zip(&self.pages) {
+        for (said, page) in offset_index.iter_mut().flat_map(|i| &mut i.page_locations).zip(&self.pages) {
             said.offset = offset;
             said.compressed_page_size = i32::try_from(page.len()).map_err(|_| broken("a page is too large"))?;
             offset += page.len() as i64;
         }
-        Ok(closed)
+        Ok(ColumnCloseResult {
+            bytes_written: size as u64,
+            rows_written: said.rows_written,
+            metadata: self.metadata(&said.metadata, column)?,
+            bloom_filter: None,
+            column_index,
+            offset_index,
+        })
+    }
+
+    fn metadata(&self, said: &ColumnChunkMetaData, column: &ColumnDescPtr) -> Result<ColumnChunkMetaData> {
+        let mut metadata = ColumnChunkMetaData::builder(Arc::clone(column))
+            .set_compression(Compression::ZSTD(ZstdLevel::try_new(LEVEL)?))
+            .set_total_compressed_size(self.len() as i64)
+            .set_total_uncompressed_size(self.uncompressed as i64)
+            .set_dictionary_page_offset((!self.dictionary.is_empty()).then_some(0))
+            .set_data_page_offset(self.dictionary.len() as i64)
+            .set_encodings_mask(*said.encodings_mask())
+            .set_num_values(said.num_values())
+            .set_unencoded_byte_array_data_bytes(said.unencoded_byte_array_data_bytes())
+            .set_repetition_level_histogram(said.repetition_level_histogram().cloned())
+            .set_definition_level_histogram(said.definition_level_histogram().cloned());
+        if let Some(statistics) = said.statistics() {
+            metadata = metadata.set_statistics(statistics.clone());
+        }
+        if let Some(pages) = said.page_encoding_stats() {
+            metadata = metadata.set_page_encoding_stats(pages.clone());
+        }
+        metadata.build()
     }
 
     fn len(&self) -> usize {
@@ -300,7 +328,7 @@ fn broken(what: &str) -> ParquetError {
 mod tests {
     use super::*;
     use arrow_array::{Array, ArrayRef, Int64Array, StringArray, new_null_array};
-    use arrow_schema::{DataType, Field, Schema};
+    use arrow_schema::{DataType, Field, Schema, TimeUnit};
     use parquet::arrow::ArrowWriter;
     use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
     use parquet::arrow::arrow_writer::ArrowWriterOptions;
@@ -328,7 +356,11 @@ mod tests {
     }
 
     fn ours(groups: &[RecordBatch]) -> Vec<u8> {
-        let mut encoder = Encoder::new(Vec::new(), &groups[0].schema(), properties(None)).unwrap();
+        encoded(groups, Alike::none(&groups[0].schema()))
+    }
+
+    fn encoded(groups: &[RecordBatch], alike: Alike) -> Vec<u8> {
+        let mut encoder = Encoder::new(Vec::new(), &groups[0].schema(), properties(None), alike).unwrap();
         for group in groups {
             encoder.write(group).unwrap();
             encoder.end_row_group().unwrap();
@@ -352,6 +384,42 @@ mod tests {
             theirs.flush().unwrap();
         }
         assert_eq!(ours(&groups), theirs.into_inner().unwrap());
+    }
+
+    /// Some columns with values, and some without any: of one type or of several, between those and at the end.
+    fn sparse() -> RecordBatch {
+        let none = |of: DataType| new_null_array(&of, 1_000);
+        let columns: [(&str, ArrayRef); 8] = [
+            ("none", none(DataType::Utf8)),
+            ("all", Arc::new(StringArray::from_iter_values((0..1_000).map(|i| i.to_string())))),
+            ("no count", none(DataType::Int64)),
+            ("nothing", none(DataType::Utf8)),
+            ("one", Arc::new((0..1_000).map(|i| (i == 999).then_some(7)).collect::<Int64Array>())),
+            ("no time", none(DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())))),
+            ("no number", none(DataType::Int64)),
+            ("no mark", none(DataType::Boolean)),
+        ];
+        let fields = columns.iter().map(|(name, array)| Field::new(*name, array.data_type().clone(), true));
+        let schema = Schema::new(fields.collect::<Vec<_>>());
+        RecordBatch::try_new(Arc::new(schema), columns.map(|(_, array)| array).to_vec()).unwrap()
+    }
+
+    #[test]
+    fn columns_without_values_are_the_same_bytes_as_if_each_were_encoded() {
+        let rows = sparse();
+        let alike = Alike::of(rows.schema_ref(), std::slice::from_ref(&rows));
+        assert_eq!(alike.encoded, [0, 1, 2, 4, 5, 7]);
+        let halves = [rows.slice(0, 600), rows.slice(600, 400)];
+        assert_eq!(encoded(&halves, alike), ours(&halves));
+    }
+
+    #[test]
+    fn values_of_a_column_that_was_said_to_have_none_are_not_lost() {
+        let rows = sparse();
+        let alike = Alike::of(rows.schema_ref(), &[rows.slice(0, 600)]);
+        let mut encoder = Encoder::new(Vec::new(), rows.schema_ref(), properties(None), alike).unwrap();
+        encoder.write(&rows.slice(0, 600)).unwrap();
+        assert!(encoder.write(&rows.slice(600, 400)).is_err());
     }
 
     #[test]

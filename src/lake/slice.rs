@@ -222,7 +222,7 @@ impl Slice {
             }
             None => {
                 let extent = if last { Extent { rows, bytes } } else { Extent::OPEN };
-                Writer::new(&self.lake, &self.table, self.path.clone(), &self.schema, batches.first(), extent)?
+                Writer::new(&self.lake, &self.table, self.path.clone(), &self.schema, &batches, extent)?
             }
         };
         Ok((batches, writer))

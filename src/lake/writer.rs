@@ -16,7 +16,7 @@ use parquet::schema::types::ColumnPath;
 use twox_hash::XxHash3_128;
 
 use super::appear::Complete;
-use super::encode::Encoder;
+use super::encode::{Alike, Encoder};
 use super::upload::{Parts, Upload};
 use super::{Lake, storage};
 use crate::error::{Error, Result};
@@ -61,16 +61,18 @@ pub(super) struct Ended {
 }
 
 impl Writer {
-    /// Writes where readers do not look; `sample` is of the object's rows.
+    /// Writes where readers do not look; `first` are the object's first rows.
     pub(super) fn new(
         lake: &Arc<Lake>,
         table: &Table,
         path: Path,
         schema: &SchemaRef,
-        sample: Option<&RecordBatch>,
+        first: &[RecordBatch],
         extent: Extent,
     ) -> Result<Writer> {
-        let encoder = Encoder::new(Parts::new(lake), schema, properties(table, sample, extent));
+        // With one page a column these are all rows.
+        let alike = if extent.is_one_page() { Alike::of(schema, first) } else { Alike::none(schema) };
+        let encoder = Encoder::new(Parts::new(lake), schema, properties(table, first.first(), extent), alike);
         let encoder = encoder.map_err(|e| unwritten(&e, lake, &path))?;
         let upload = Upload::new(lake, lake.aside(&path));
         Ok(Writer { encoder, upload, lake: Arc::clone(lake), path })
