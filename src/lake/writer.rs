@@ -125,14 +125,14 @@ fn unwritten(e: &ParquetError, lake: &Lake, path: &Path) -> Error {
 /// How every object is written, besides compression: statistics, dictionaries where they pay, and who wrote it.
 fn properties(table: &Table, sample: Option<&RecordBatch>, extent: Extent) -> WriterProperties {
     let note = |key: &str, value: String| KeyValue::new(key.to_string(), value);
-    let mut properties = WriterProperties::builder();
+    let mut properties = WriterProperties::builder().set_dictionary_enabled(false);
     if extent.is_one_page() {
         // An index of pages would be made, and left out again (`encode.rs`).
         properties = properties.set_statistics_enabled(EnabledStatistics::Chunk).set_offset_index_disabled(true);
     }
     for (field, values) in sample.iter().flat_map(|rows| rows.schema_ref().fields().iter().zip(rows.columns())) {
-        if differ(values, extent.rows) {
-            properties = properties.set_column_dictionary_enabled(ColumnPath::from(field.name().as_str()), false);
+        if !is_plain(values, &extent) {
+            properties = properties.set_column_dictionary_enabled(ColumnPath::from(field.name().as_str()), true);
         }
     }
     properties
@@ -144,23 +144,33 @@ fn properties(table: &Table, sample: Option<&RecordBatch>, extent: Extent) -> Wr
         .build()
 }
 
-/// Whether a dictionary would only be work for a column: counts, and what hardly any two rows have in common.
-/// The library would find out when the dictionary is too large, after a million bytes of it.
-fn differ(values: &ArrayRef, rows: usize) -> bool {
+/// Whether a dictionary would only be work for a column: counts, marks, what hardly any two rows have in common, and
+/// in a small object nothing at all or one and the same time. The library would find out when the dictionary is too
+/// large, after a million bytes of it; and one of times is made ready for 4,096 of them.
+fn is_plain(values: &ArrayRef, extent: &Extent) -> bool {
+    let some = values.len() - values.null_count();
     match values.data_type() {
-        DataType::Int64 => true,
-        _ if values.len() - values.null_count() < SAMPLE => false,
-        DataType::Utf8 => are_distinct(rows, values.as_string::<i32>().iter().flatten().map(str::as_bytes)),
+        DataType::Int64 | DataType::Boolean => true,
+        _ if some == 0 => extent.is_one_page(),
+        DataType::Timestamp(..) if extent.is_one_page() && is_one(values) => true,
+        _ if some < SAMPLE => false,
+        DataType::Utf8 => are_distinct(extent.rows, values.as_string::<i32>().iter().flatten().map(str::as_bytes)),
         DataType::Timestamp(..) => {
             let times = values.as_primitive::<TimestampMicrosecondType>();
-            are_distinct(rows, times.iter().flatten().map(i64::to_le_bytes))
+            are_distinct(extent.rows, times.iter().flatten().map(i64::to_le_bytes))
         }
         DataType::Decimal128(..) => {
             let amounts = values.as_primitive::<Decimal128Type>();
-            are_distinct(rows, amounts.iter().flatten().map(i128::to_le_bytes))
+            are_distinct(extent.rows, amounts.iter().flatten().map(i128::to_le_bytes))
         }
         _ => false,
     }
+}
+
+/// Whether all rows have the same time.
+fn is_one(times: &ArrayRef) -> bool {
+    let times = times.as_primitive::<TimestampMicrosecondType>().values();
+    times.iter().all(|time| Some(time) == times.first())
 }
 
 /// Values that tell what the others are like,
