@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use arrow_array::ArrayRef;
 use arrow_array::builder::{
     BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder, Int64Builder, StringBuilder,
     TimestampMicrosecondBuilder,
 };
 use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef, new_null_array};
 use arrow_schema::ArrowError;
 
 use super::json::{Kind, Malformed, Scanner};
@@ -28,6 +28,8 @@ pub(super) struct Column {
     /// The same, where nothing stands for the rows.
     usual: Scalar<'static>,
     stands: bool,
+    /// Nothing but nulls, of which batches without any value take so many.
+    nulls: ArrayRef,
 }
 
 enum Builder {
@@ -43,8 +45,9 @@ enum Builder {
 
 impl Column {
     pub(super) fn new(kind: Type, usual: Scalar<'static>) -> Column {
-        let builder = Builder::new(kind, 0, 0);
-        Column { kind, builder, known: 0, taken: 0, rest: usual.clone(), usual, stands: false }
+        let mut builder = Builder::new(kind, 0, 0);
+        let nulls = builder.finish();
+        Column { kind, builder, known: 0, taken: 0, rest: usual.clone(), usual, stands: false, nulls }
     }
 
     /// Whether it has a value, or one that did not fit, from this turn or from what encloses it.
@@ -159,6 +162,9 @@ impl Column {
     /// The column of so many rows.
     pub(super) fn finish(&mut self, rows: usize) -> ArrayRef {
         let is_used = self.known > 0;
+        if !is_used && self.rest == Scalar::Null {
+            return self.nulls(rows);
+        }
         self.fill(rows);
         self.known = 0;
         let column = self.builder.finish();
@@ -168,6 +174,14 @@ impl Column {
             self.builder = Builder::new(self.kind, rows, bytes);
         }
         column
+    }
+
+    /// One array for all batches: most columns of most tables have no value at all.
+    fn nulls(&mut self, rows: usize) -> ArrayRef {
+        if self.nulls.len() < rows {
+            self.nulls = new_null_array(&self.kind.arrow(), rows);
+        }
+        self.nulls.slice(0, rows)
     }
 }
 

@@ -347,10 +347,10 @@ impl Slice {
     }
 }
 
-/// Bytes of a batch's own rows: its arrays may be parts of larger ones.
+/// Bytes of a batch's own rows: its arrays may be parts of larger ones, and what has no value is one of all batches.
 fn size(batch: &RecordBatch) -> usize {
-    let sizes = batch.columns().iter().map(|c| c.to_data().get_slice_memory_size().unwrap_or_default());
-    sizes.sum()
+    let own = batch.columns().iter().filter(|column| column.null_count() < column.len());
+    own.map(|column| column.to_data().get_slice_memory_size().unwrap_or_default()).sum()
 }
 
 fn keep(old: &RecordBatch, fates: &[Fate]) -> Result<RecordBatch> {

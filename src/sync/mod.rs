@@ -48,7 +48,7 @@ const ROOM: u32 = 56;
 /// nothing can be sent before there are 5 MiB of an object.
 const FULL: u64 = 10 << 20;
 /// What a window's rows take of it: see [`sink`], which writes them on when they are more.
-const ROWS: u64 = 6;
+const ROWS: u64 = 8;
 /// What a day's rows take of it in addition, at most: those of many days are written on one after the other,
 /// but a slice keeps its own until they are worth a row group.
 const SLICE: u64 = 12 << 20;

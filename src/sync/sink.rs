@@ -24,7 +24,7 @@ const COMMITS: usize = 8;
 /// Groups of them that appear at the same time.
 const APPEARING: usize = 2;
 /// Rows that the slices of one window may hold before they are written on, in bytes.
-const HELD: usize = 4 << 20;
+const HELD: usize = 6 << 20;
 
 pub(super) struct Sink {
     decoder: Decoder,
