@@ -9,34 +9,25 @@
 //! else of a file stays in memory.
 
 mod alike;
+mod chunk;
 mod page;
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
-use std::io::{self, Read, Write};
-use std::iter::once;
+use std::io::Write;
 use std::mem;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
-use bytes::{Buf, Bytes};
 use parquet::arrow::ArrowSchemaConverter;
-use parquet::arrow::arrow_writer::{
-    ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, PageKey, PageStore, PageStoreArgs,
-    PageStoreFactory, compute_leaves,
-};
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::column::writer::ColumnCloseResult;
+use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::errors::{ParquetError, Result};
-use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::properties::WriterProperties;
-use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::types::{ColumnDescPtr, TypePtr};
+use parquet::schema::types::TypePtr;
 
 pub(super) use alike::Alike;
-use page::{LEVEL, Page};
+use chunk::{Chunk, Chunks};
 
 /// Row groups end at so many rows, or
 const ROWS: usize = 1 << 20;
@@ -112,9 +103,9 @@ impl<W: Write + Send> Encoder<W> {
         self.rows = 0;
         let columns = mem::take(&mut self.columns).into_iter();
         let mut closed: Vec<_> = columns.map(ArrowColumnWriter::close).collect::<Result<_>>()?;
-        let mut chunks = mem::take(&mut *self.chunks.lock());
+        let mut chunks = self.chunks.take();
         // Where all columns have one page, an index of pages says what the footer says already.
-        let indexed = chunks.iter().any(|chunk| chunk.pages.len() > 1);
+        let indexed = chunks.iter().any(|chunk| chunk.pages() > 1);
         let columns = self.file.schema_descr().columns().to_vec();
         let mut group = self.file.next_row_group()?;
         let places = &self.alike.places;
@@ -157,169 +148,6 @@ fn parquet(schema: &SchemaRef) -> Result<TypePtr> {
     })
 }
 
-/// The chunks of the open row group, in the order of its columns.
-#[derive(Clone, Debug, Default)]
-struct Chunks(Arc<Mutex<Vec<Chunk>>>);
-
-impl Chunks {
-    /// Nothing panics while it holds the lock, and what it guards is whole at any time.
-    fn lock(&self) -> MutexGuard<'_, Vec<Chunk>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl PageStoreFactory for Chunks {
-    fn create(&self, _: &PageStoreArgs<'_>) -> Result<Box<dyn PageStore>> {
-        let mut chunks = self.lock();
-        chunks.push(Chunk::default());
-        Ok(Box::new(Pages { chunks: self.clone(), column: chunks.len() - 1, header: None }))
-    }
-}
-
-/// One column's pages, with their headers, as they will stand in the file.
-#[derive(Debug, Default)]
-struct Chunk {
-    /// Comes last and stands first; empty without one.
-    dictionary: Bytes,
-    /// Each by itself: in one buffer they would be copied as it grows.
-    pages: Vec<Bytes>,
-    /// Of all pages and their headers, before they were compressed.
-    uncompressed: usize,
-}
-
-impl Chunk {
-    fn add(&mut self, header: &[u8], values: &[u8]) -> Result<()> {
-        let Page { bytes, uncompressed, is_dictionary } = Page::of(header, values)?;
-        self.uncompressed += uncompressed;
-        match is_dictionary {
-            true => self.dictionary = bytes,
-            false => self.pages.push(bytes),
-        }
-        Ok(())
-    }
-
-    /// What is said of `column`: what the library says of the encoded one, with sizes and places as they are after
-    /// compression. The index of pages is moved to it.
-    fn describe(
-        &self,
-        encoded: &mut ArrowColumnChunk,
-        column: &ColumnDescPtr,
-        indexed: bool,
-    ) -> Result<ColumnCloseResult> {
-        let (size, said) = (self.len(), encoded.close_mut());
-        let (column_index, mut offset_index) = match indexed {
-            true => (said.column_index.take(), said.offset_index.take()),
-            false => (None, None),
-        };
-        let mut offset = self.dictionary.len() as i64;
-        for (said, page) in offset_index.iter_mut().flat_map(|i| &mut i.page_locations).zip(&self.pages) {
-            said.offset = offset;
-            said.compressed_page_size = i32::try_from(page.len()).map_err(|_| broken("a page is too large"))?;
-            offset += page.len() as i64;
-        }
-        Ok(ColumnCloseResult {
-            bytes_written: size as u64,
-            rows_written: said.rows_written,
-            metadata: self.metadata(&said.metadata, column)?,
-            bloom_filter: None,
-            column_index,
-            offset_index,
-        })
-    }
-
-    fn metadata(&self, said: &ColumnChunkMetaData, column: &ColumnDescPtr) -> Result<ColumnChunkMetaData> {
-        let mut metadata = ColumnChunkMetaData::builder(Arc::clone(column))
-            .set_compression(Compression::ZSTD(ZstdLevel::try_new(LEVEL)?))
-            .set_total_compressed_size(self.len() as i64)
-            .set_total_uncompressed_size(self.uncompressed as i64)
-            .set_dictionary_page_offset((!self.dictionary.is_empty()).then_some(0))
-            .set_data_page_offset(self.dictionary.len() as i64)
-            .set_encodings_mask(*said.encodings_mask())
-            .set_num_values(said.num_values())
-            .set_unencoded_byte_array_data_bytes(said.unencoded_byte_array_data_bytes())
-            .set_repetition_level_histogram(said.repetition_level_histogram().cloned())
-            .set_definition_level_histogram(said.definition_level_histogram().cloned());
-        if let Some(statistics) = said.statistics() {
-            metadata = metadata.set_statistics(statistics.clone());
-        }
-        if let Some(pages) = said.page_encoding_stats() {
-            metadata = metadata.set_page_encoding_stats(pages.clone());
-        }
-        metadata.build()
-    }
-
-    fn len(&self) -> usize {
-        self.dictionary.len() + self.pages.iter().map(Bytes::len).sum::<usize>()
-    }
-}
-
-/// Where the library puts the finished pages of one column: each as its header, then its values.
-struct Pages {
-    chunks: Chunks,
-    column: usize,
-    header: Option<Bytes>,
-}
-
-impl PageStore for Pages {
-    fn put(&mut self, value: Bytes) -> Result<PageKey> {
-        let Some(header) = self.header.take() else {
-            self.header = Some(value);
-            return Ok(PageKey::new(0));
-        };
-        let mut chunks = self.chunks.lock();
-        let chunk = chunks.get_mut(self.column).ok_or_else(|| broken("a page came after its row group ended"))?;
-        chunk.add(&header, &value)?;
-        Ok(PageKey::new(0))
-    }
-
-    /// Never asked for: the chunk is put into the file as a whole.
-    fn take(&mut self, _: PageKey) -> Result<Bytes> {
-        Err(broken("pages are not kept one by one"))
-    }
-
-    fn memory_size(&self) -> usize {
-        self.chunks.lock().get(self.column).map_or(0, Chunk::len)
-    }
-}
-
-impl Length for Chunk {
-    fn len(&self) -> u64 {
-        self.len() as u64
-    }
-}
-
-/// Read once, from its start.
-impl ChunkReader for Chunk {
-    type T = Rest;
-
-    fn get_read(&self, start: u64) -> Result<Rest> {
-        let mut rest = Rest(once(&self.dictionary).chain(&self.pages).cloned().collect());
-        io::copy(&mut rest.by_ref().take(start), &mut io::sink())?;
-        Ok(rest)
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
-        let mut bytes = vec![0; length];
-        self.get_read(start)?.read_exact(&mut bytes)?;
-        Ok(bytes.into())
-    }
-}
-
-/// Pages that are still to be read.
-struct Rest(VecDeque<Bytes>);
-
-impl Read for Rest {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        while self.0.front().is_some_and(Bytes::is_empty) {
-            self.0.pop_front();
-        }
-        let Some(page) = self.0.front_mut() else { return Ok(0) };
-        let size = page.len().min(into.len());
-        page.copy_to_slice(&mut into[..size]);
-        Ok(size)
-    }
-}
-
 fn broken(what: &str) -> ParquetError {
     ParquetError::General(what.to_string())
 }
@@ -329,9 +157,11 @@ mod tests {
     use super::*;
     use arrow_array::{Array, ArrayRef, Int64Array, StringArray, new_null_array};
     use arrow_schema::{DataType, Field, Schema, TimeUnit};
+    use bytes::Bytes;
     use parquet::arrow::ArrowWriter;
     use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
     use parquet::arrow::arrow_writer::ArrowWriterOptions;
+    use parquet::basic::{Compression, ZstdLevel};
 
     fn rows(from: i64, to: i64) -> RecordBatch {
         let few = (from..to).map(|i| (i % 5 > 0).then(|| format!("value {}", i % 701)));
@@ -375,7 +205,7 @@ mod tests {
     fn a_file_is_what_the_library_writes_where_no_page_is_small() {
         let filled = |from, to| rows(from, to).project(&[0, 1, 2]).unwrap();
         let groups = [filled(0, 100_000), filled(100_000, 130_000)];
-        let compression = Compression::ZSTD(ZstdLevel::try_new(LEVEL).unwrap());
+        let compression = Compression::ZSTD(ZstdLevel::try_new(page::LEVEL).unwrap());
         let options =
             ArrowWriterOptions::new().with_properties(properties(Some(compression))).with_skip_arrow_metadata(true);
         let mut theirs = ArrowWriter::try_new_with_options(Vec::new(), groups[0].schema(), options).unwrap();
