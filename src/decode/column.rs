@@ -28,7 +28,7 @@ pub(super) struct Column {
     /// The same, where nothing stands for the rows.
     usual: Scalar<'static>,
     stands: bool,
-    /// Nothing but nulls, of which batches without any value take so many.
+    /// Nothing but nulls, as many as a batch without any value ever had.
     nulls: ArrayRef,
 }
 
@@ -176,7 +176,7 @@ impl Column {
         column
     }
 
-    /// One array for all batches: most columns of most tables have no value at all.
+    /// A part of one array for all batches: most columns of most tables have no value at all.
     fn nulls(&mut self, rows: usize) -> ArrayRef {
         if self.nulls.len() < rows {
             self.nulls = new_null_array(&self.kind.arrow(), rows);

@@ -3,9 +3,8 @@
 //! `object_store` can write, sync and rename too, but opens, renames and syncs
 //! an object several times over: what stands aside is nobody's yet, so neither
 //! its name nor its folder has to last. Objects appear together: all are written
-//! before the first is synced, so that what a file system notes of one file (its
-//! inode, the folder aside) is mostly on the disk by the sync of another, and
-//! folders are synced once for all of them.
+//! before the first is synced, and folders are synced once for all of them
+//! (docs/decisions/0020).
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -30,6 +29,15 @@ impl Aside {
             none => none.insert(created(&self.path)?),
         };
         file.write_all(bytes)
+    }
+
+    /// Lets the kernel begin to write what it holds of the file, and does not wait. Linux does so when it is told
+    /// that nobody will read it soon; where it does not, the sync has all of it to do.
+    fn hasten(&self) {
+        #[cfg(target_os = "linux")]
+        if let Some(file) = &self.file {
+            let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
+        }
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -77,6 +85,7 @@ pub(super) fn appear(
 ) -> std::result::Result<Vec<PathBuf>, Failure> {
     let mut changed = Vec::new();
     each(&mut files, |_, complete| complete.file.write(&complete.last))?;
+    files.iter().for_each(|complete| complete.file.hasten());
     each(&mut files, |_, complete| complete.file.sync())?;
     each(&mut files, |index, complete| {
         complete.file.appear(root, &complete.object, &mut changed)?;

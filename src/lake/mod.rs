@@ -56,8 +56,9 @@ pub(crate) use verify::row_hashes;
 
 /// Name of the one object of a slice.
 const OBJECT: &str = "data.parquet";
-/// Objects of a disk that appear together: files that are open at the same time.
-const TOGETHER: usize = 16;
+/// Objects of a disk that appear together. Few of them, and several such groups at the same time: a journal takes the
+/// syncs of all threads in one turn, and those of one thread in a turn each.
+const TOGETHER: usize = 4;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Lake {

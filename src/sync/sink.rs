@@ -10,6 +10,7 @@ use chrono::NaiveDate;
 use futures::stream::{self, StreamExt};
 use tokio_util::sync::CancellationToken;
 
+use crate::FILE_THREADS;
 use crate::decode::{Bound, Decoder, Misfit};
 use crate::error::{Error, Kind, Result};
 use crate::lake::{Finished, Lake, Parents, Slice};
@@ -22,7 +23,7 @@ const BATCH: usize = 4_096;
 /// Slices of one window that are being finished at the same time.
 const COMMITS: usize = 8;
 /// Groups of them that appear at the same time.
-const APPEARING: usize = 2;
+const APPEARING: usize = FILE_THREADS;
 /// Rows that the slices of one window may hold before they are written on, in bytes.
 const HELD: usize = 6 << 20;
 
