@@ -89,14 +89,19 @@ def test_max_duration_ends_the_run_in_order(company, dest):
 
 
 def test_a_second_signal_ends_it_at_once(company, dest):
-    """Both signals are there when the process wakes up: it has no time for order, and the lake is right all the same."""
-    with Held(company, dest) as held:
-        tables = {table: contents(dest / table) for table in DONE}
-        for one in (signal.SIGSTOP, signal.SIGTERM, signal.SIGINT, signal.SIGCONT):
-            held.process.send_signal(one)
-        held.process.communicate(timeout=PATIENCE)
-        assert held.process.returncode == 130
-    assert {table: contents(dest / table) for table in DONE} == tables and not (dest / "users").exists()
+    """Both signals are there when the process wakes up: it has no time for order, and the lake is right all the same.
+
+    Each may be taken by a thread of its own, and where these wait for a core the run can end in order in between: then again."""
+    for _ in range(5):
+        with Held(company, dest) as held:
+            tables = {table: contents(dest / table) for table in DONE}
+            for one in (signal.SIGSTOP, signal.SIGTERM, signal.SIGINT, signal.SIGCONT):
+                held.process.send_signal(one)
+            held.process.communicate(timeout=PATIENCE)
+        assert {table: contents(dest / table) for table in DONE} == tables and not (dest / "users").exists()
+        if held.process.returncode != 2:
+            break
+    assert held.process.returncode == 130
     assert_next_sync_is_whole(dest, company)
     record("a second signal", "SIGTERM and SIGINT at the same moment, after four of five tables were committed", "nothing",
            "four tables; exit 130", "the next sync gave the truth of all five", PROCESS)
