@@ -347,7 +347,8 @@ impl Slice {
     }
 }
 
-/// Bytes of a batch's own rows: its arrays may be parts of larger ones, and what has no value is one of all batches.
+/// Bytes of a batch's own rows: its arrays may be parts of larger ones. Columns without a value are not counted:
+/// decoded batches share one array for them.
 fn size(batch: &RecordBatch) -> usize {
     let own = batch.columns().iter().filter(|column| column.null_count() < column.len());
     own.map(|column| column.to_data().get_slice_memory_size().unwrap_or_default()).sum()
