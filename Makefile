@@ -45,7 +45,7 @@ reliability: ## Write docs/reliability.md from what the last whole `make test` h
 	PYTHONPATH=tests $(VENV)/bin/python -m reliability
 
 test-rust: ## Run the Rust tests only (CRASH_STRIDE=1 crashes at every operation of the store)
-	CRASH_STRIDE=$(CRASH_STRIDE) cargo test --locked
+	CRASH_STRIDE=$(CRASH_STRIDE) cargo test --locked --workspace
 
 test-outside: build $(VENV)/ready $(AZURITE) ## Run the outside tests only (PYTEST="-k name" chooses)
 	OPENAI_ELT_BIN=$(BINARY) $(VENV)/bin/pytest $(PYTEST)
@@ -96,7 +96,7 @@ fmt:
 	cargo fmt --manifest-path bench/Cargo.toml --check
 
 clippy:
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cd bench && cargo clippy --locked --all-targets -- -D warnings
 
 # Bans, licences and sources need only the crates themselves. The advisory database is fetched (a public git

@@ -18,7 +18,6 @@ mod plan;
 mod report;
 mod schema;
 mod secret;
-mod simulator;
 mod sync;
 mod tls;
 mod totals;
@@ -85,6 +84,7 @@ async fn command(command: Command, now: DateTime<Utc>) -> Result<Exit> {
         Command::Init(args) => cli::init::init(&args),
         Command::Completions(args) => Ok(cli::init::completions(&args)),
         Command::Man => cli::init::man(),
+        #[cfg(feature = "demo")]
         Command::Demo(args) => cli::demo::command(&args, now).await,
     }
 }

@@ -21,7 +21,7 @@ use crate::plan::Wish;
 use crate::report::{RunReport, counted, grouped};
 use crate::schema::{Catalog, Surface};
 use crate::secret::Secret;
-use crate::simulator::{Behavior, Options, Simulator};
+use openai_elt_simulator::{Behavior, Options, Simulator};
 
 pub(crate) async fn command(args: &super::Demo, now: DateTime<Utc>) -> Result<Exit> {
     let simulator = Simulator::start(options(args, now), args.port).await.map_err(|e| {

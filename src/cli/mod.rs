@@ -1,6 +1,7 @@
 //! What the user typed: commands, flags and their words of help. Nothing is done here.
 
 pub(crate) mod check;
+#[cfg(feature = "demo")]
 pub(crate) mod demo;
 mod dry_run;
 pub(crate) mod init;
@@ -75,6 +76,7 @@ pub(crate) enum Command {
     /// Print the manual page
     Man,
     /// Sync a simulated organization on this machine, twice, and show what changed
+    #[cfg(feature = "demo")]
     Demo(Demo),
 }
 
@@ -355,6 +357,7 @@ pub(crate) struct Completions {
     pub(crate) shell: clap_complete::Shell,
 }
 
+#[cfg(feature = "demo")]
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
     /// Folder for the result
@@ -419,6 +422,7 @@ pub(crate) enum ListFormat {
     Markdown,
 }
 
+#[cfg(feature = "demo")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Size {
     Small,

@@ -31,7 +31,7 @@ use crate::plan::Wish;
 use crate::report::Track;
 use crate::schema::{Catalog, Surface};
 use crate::secret::Secret;
-use crate::simulator::{Options, Simulator};
+use openai_elt_simulator::{Options, Simulator};
 
 const TABLES: [&str; 5] = ["users", "audit_logs", "costs", "projects", "project_api_keys"];
 

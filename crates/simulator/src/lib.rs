@@ -70,12 +70,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 
-pub(crate) use options::{Behavior, Options};
+pub use options::{Behavior, Options};
 use server::{Door, Shared};
 use world::World;
 
 /// A running simulation. It stops when dropped.
-pub(crate) struct Simulator {
+pub struct Simulator {
     shared: Arc<Shared>,
     address: SocketAddr,
     accepting: [JoinHandle<()>; 2],
@@ -83,7 +83,7 @@ pub(crate) struct Simulator {
 
 impl Simulator {
     /// Builds the organization and serves it on loopback; port 0 takes any that is free.
-    pub(crate) async fn start(options: Options, port: u16) -> io::Result<Simulator> {
+    pub async fn start(options: Options, port: u16) -> io::Result<Simulator> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let address = listener.local_addr()?;
         let downloads = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
@@ -96,43 +96,43 @@ impl Simulator {
     }
 
     /// The API, as `OPENAI_BASE_URL` takes it.
-    pub(crate) fn base_url(&self) -> String {
+    pub fn base_url(&self) -> String {
         format!("http://{}/v1", self.address)
     }
 
     /// The other host's API, as `CHATGPT_BASE_URL` takes it.
-    pub(crate) fn chatgpt_base_url(&self) -> String {
+    pub fn chatgpt_base_url(&self) -> String {
         format!("http://{}/chatgpt/v1", self.address)
     }
 
     /// The control plane.
-    pub(crate) fn control_url(&self) -> String {
+    pub fn control_url(&self) -> String {
         format!("http://{}/_sim", self.address)
     }
 
-    pub(crate) fn admin_key(&self) -> &'static str {
+    pub fn admin_key(&self) -> &'static str {
         api::ADMIN_KEY
     }
 
-    pub(crate) fn codex_key(&self) -> &'static str {
+    pub fn codex_key(&self) -> &'static str {
         api::CODEX_KEY
     }
 
-    pub(crate) fn compliance_key(&self) -> &'static str {
+    pub fn compliance_key(&self) -> &'static str {
         api::COMPLIANCE_KEY
     }
 
     /// The ChatGPT workspaces, which have the same keys.
-    pub(crate) fn workspace_ids(&self) -> Vec<String> {
+    pub fn workspace_ids(&self) -> Vec<String> {
         self.shared.world().workspaces.to_vec()
     }
 
-    pub(crate) fn organization_id(&self) -> &'static str {
+    pub fn organization_id(&self) -> &'static str {
         world::ORGANIZATION
     }
 
     /// The projects that have a key of their own, each with its key.
-    pub(crate) fn project_keys(&self) -> Vec<(String, String)> {
+    pub fn project_keys(&self) -> Vec<(String, String)> {
         let world = self.shared.world();
         world
             .keyed_projects()
@@ -142,7 +142,7 @@ impl Simulator {
     }
 
     /// Lets a day happen; gives plain sentences of what changed.
-    pub(crate) fn mutate(&self) -> Vec<String> {
+    pub fn mutate(&self) -> Vec<String> {
         mutate::day(&mut self.shared.world_mut())
     }
 }

@@ -5,42 +5,42 @@ use serde::Deserialize;
 
 /// The organization to simulate. The default is the small one of the demo.
 #[derive(Clone, Debug)]
-pub(crate) struct Options {
+pub struct Options {
     /// Same seed and same day of `now`: same bytes.
-    pub(crate) seed: u64,
-    pub(crate) projects: usize,
-    pub(crate) users: usize,
+    pub seed: u64,
+    pub projects: usize,
+    pub users: usize,
     /// Days of usage, costs and audit events before the day of `now`.
-    pub(crate) history_days: u32,
+    pub history_days: u32,
     /// About how many audit events that history holds; never fewer than one of each type.
-    pub(crate) audit_events: usize,
+    pub audit_events: usize,
     /// Entries in the ledger of each usage report on a working day.
-    pub(crate) ledger_entries: usize,
+    pub ledger_entries: usize,
     /// What time it is at the start; it goes on with the real clock.
-    pub(crate) now: DateTime<Utc>,
-    pub(crate) behavior: Behavior,
+    pub now: DateTime<Utc>,
+    pub behavior: Behavior,
 }
 
 /// How the API behaves; can be changed while it runs (`POST /_sim/behavior`).
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Behavior {
+pub struct Behavior {
     /// Every answer below `/v1` waits this long.
-    pub(crate) latency_ms: u64,
+    pub latency_ms: u64,
     /// Requests each key may make in one second; more are refused by 429.
-    pub(crate) rate_limit: Option<u32>,
+    pub rate_limit: Option<u32>,
     /// Only a refusal tells of the rate limit, by `Retry-After`; else every answer does, by its headers.
-    pub(crate) untold_rate_limit: bool,
+    pub untold_rate_limit: bool,
     /// The API does not know `api_source` yet: grouping by it is a 400.
-    pub(crate) legacy_group_by: bool,
+    pub legacy_group_by: bool,
     /// Usage and costs reach back this many days; older start times are a 400.
-    pub(crate) lookback_limit_days: Option<u32>,
+    pub lookback_limit_days: Option<u32>,
     /// `last_id` is null on some full pages of every list that has it.
-    pub(crate) null_last_id: bool,
+    pub null_last_id: bool,
     /// Query parameters that the documents do not name are ignored instead of refused.
-    pub(crate) lenient: bool,
+    pub lenient: bool,
     /// A signed address of a log file serves so many seconds; five minutes if not said.
-    pub(crate) signed_url_seconds: Option<i64>,
+    pub signed_url_seconds: Option<i64>,
 }
 
 impl Default for Options {
@@ -60,7 +60,7 @@ impl Default for Options {
 
 impl Options {
     /// The organization called `small`, `medium` or `large`.
-    pub(crate) fn sized(name: &str) -> Option<Options> {
+    pub fn sized(name: &str) -> Option<Options> {
         let (projects, users, history_days, audit_events, ledger_entries) = match name {
             "small" => return Some(Options::default()),
             "medium" => (200, 1_000, 120, 20_000, 200),
