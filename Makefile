@@ -39,10 +39,10 @@ test: ## Run all tests: in Rust, and from outside through the binary
 	rm -rf $(VENV)/reliability
 	$(MAKE) test-rust
 	$(MAKE) test-outside
-	PYTHONPATH=tests $(VENV)/bin/python -m reliability --check
+	PYTHONPATH=tests:tests/support $(VENV)/bin/python -m reliability --check
 
 reliability: ## Write docs/reliability.md from what the last whole `make test` has shown
-	PYTHONPATH=tests $(VENV)/bin/python -m reliability
+	PYTHONPATH=tests:tests/support $(VENV)/bin/python -m reliability
 
 test-rust: ## Run the Rust tests only (CRASH_STRIDE=1 crashes at every operation of the store)
 	CRASH_STRIDE=$(CRASH_STRIDE) cargo test --locked --workspace
@@ -62,7 +62,7 @@ WAREHOUSES := engines snowflake bigquery
 LAKES := $(abspath .venv-engines/lakes)
 test-warehouses: build $(VENV)/ready $(WAREHOUSES:%=.venv-%/ready) ## Load the lake into real engines and emulators (heavy: Spark, ClickHouse, ...)
 	rm -rf $(LAKES)
-	OPENAI_ELT_BIN=$(BINARY) PYTHONPATH=tests $(VENV)/bin/python -m warehouses.lake $(LAKES)
+	OPENAI_ELT_BIN=$(BINARY) PYTHONPATH=tests:tests/support $(VENV)/bin/python -m warehouses.lake $(LAKES)
 	for suite in $(WAREHOUSES); do \
 	  OPENAI_ELT_BIN=$(BINARY) WAREHOUSE_LAKES=$(LAKES) .venv-$$suite/bin/pytest $(PYTEST) --dist loadgroup -p no:bqemulator tests/warehouses/$$suite; \
 	done
@@ -78,7 +78,7 @@ dbt-models: build $(DBT_VENV)/ready ## Write the generated parts of dbt/ and doc
 	$(DBT_VENV)/bin/python dbt/describe.py
 
 conformance: $(VENV)/ready ## Compare schemas/ with the official SDK, and with OPENAPI="one.json two.json"
-	PYTHONPATH=tests $(VENV)/bin/python -m conformance $(OPENAPI)
+	PYTHONPATH=tests:tests/support $(VENV)/bin/python -m conformance $(OPENAPI)
 
 bench: $(BENCH_VENV)/ready ## Measure against dlt and against the limit of one core, waiting, growth (half an hour; not a test)
 	cargo build --locked --release

@@ -225,7 +225,7 @@ async fn a_crash_at_every_operation_costs_work_and_nothing_else() {
     );
 }
 
-/// One row of docs/reliability.md (`tests/reliability.py`).
+/// One row of docs/reliability.md (`tests/support/reliability.py`).
 fn record(fault: &str, done: &str) {
     let row = serde_json::json!({
         "part": "The program dies, or is told to end",

@@ -1,6 +1,6 @@
 """The lake that every suite of this folder loads, at three moments.
 
-    PYTHONPATH=tests python -m warehouses.lake OUT
+    PYTHONPATH=tests:tests/support python -m warehouses.lake OUT
 
 One simulated organization is synced, a day goes by, it is synced again, another day, again. After each sync a
 copy of the whole lake is kept: `OUT/first`, `OUT/second`, `OUT/third`. The tables are few, chosen so that every

@@ -29,7 +29,7 @@ from pyarrow import fs
 
 HOST = "127.0.0.1"
 PATIENCE = 120  # seconds after which a server that does not answer is a failure
-AZURITE = pathlib.Path(__file__).resolve().parent.parent / ".venv/azurite/node_modules/.bin/azurite-blob"
+AZURITE = pathlib.Path(__file__).resolve().parents[2] / ".venv/azurite/node_modules/.bin/azurite-blob"
 
 
 @dataclass

@@ -21,7 +21,7 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 import duckdb
 
 MISSING = object()
-SCHEMAS = pathlib.Path(__file__).resolve().parent.parent / "schemas"
+SCHEMAS = pathlib.Path(__file__).resolve().parents[2] / "schemas"
 UNDERSCORED = ("_synced_at", "_extra", "_deleted", "_valid_from", "_valid_to", "_current")
 SECRET_NAMES = {
     "authorization", "cookie", "password", "api_key", "access_token", "refresh_token", "bearer_token", "client_secret",
