@@ -10,10 +10,10 @@ mod decode;
 mod error;
 mod estimate;
 mod fetch;
+mod html_report;
 mod lake;
 mod load;
 mod money;
-mod page;
 mod plan;
 mod report;
 mod schema;
@@ -80,7 +80,7 @@ async fn command(command: Command, now: DateTime<Utc>) -> Result<Exit> {
         Command::Schema(args) => cli::schema::command(&args).await,
         Command::State(args) => cli::state::command(&args).await,
         Command::Verify(args) => cli::verify::command(&args).await,
-        Command::Report(args) => cli::page::command(&args, now).await,
+        Command::Report(args) => cli::report::command(&args, now).await,
         Command::Init(args) => cli::init::init(&args),
         Command::Completions(args) => Ok(cli::init::completions(&args)),
         Command::Man => cli::init::man(),

@@ -6,7 +6,7 @@ pub(crate) mod demo;
 mod dry_run;
 pub(crate) mod init;
 pub(crate) mod load;
-pub(crate) mod page;
+pub(crate) mod report;
 mod reports;
 pub(crate) mod schema;
 pub(crate) mod state;

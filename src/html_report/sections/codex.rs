@@ -2,65 +2,80 @@
 
 use chrono::NaiveDate;
 
-use super::chart::{Columns, Series};
-use super::codex::{Reviews, Week};
-use super::html::Html;
-use super::period::Step;
-use super::write::{labels, nothing, open, present};
-use super::{Page, number};
+use crate::html_report::aggregates::codex::{Reviews, Week};
+use crate::html_report::chart::{Columns, Series};
+use crate::html_report::document::{labels, nothing, open, present};
+use crate::html_report::html::Html;
+use crate::html_report::period::Step;
+use crate::html_report::{HtmlReport, number};
 
-pub(super) fn tile(html: &mut Html, page: &Page) {
-    let columns = page.period.columns(Step::Week);
-    let labels = labels(Step::Week, &columns, page.period, page.codex.read);
+pub(in crate::html_report) fn tile(html: &mut Html, report: &HtmlReport) {
+    let columns = report.period.columns(Step::Week);
+    let labels = labels(Step::Week, &columns, report.period, report.codex.read);
     let mut whole = columns.iter().zip(labels).filter(|(_, label)| !label.is_partial);
-    let Some((start, week)) = whole.next_back().and_then(|(start, _)| Some((start, page.codex.weeks.get(start)?)))
+    let Some((start, week)) = whole.next_back().and_then(|(start, _)| Some((start, report.codex.weeks.get(start)?)))
     else {
         return;
     };
     let note = format!("{}, {} turns", Step::Week.long(*start), number::short(week.turns));
-    super::write::tile(html, "People on Codex", week.users.len(), &number::whole(week.users.len() as i128), &note);
+    crate::html_report::document::tile(
+        html,
+        "People on Codex",
+        week.users.len(),
+        &number::whole(week.users.len() as i128),
+        &note,
+    );
 }
 
-pub(super) fn section(html: &mut Html, page: &Page) {
+pub(in crate::html_report) fn section(html: &mut Html, report: &HtmlReport) {
     open(html, "codex", "Codex");
-    if present(html, page, &["codex_usage"]) && page.codex.weeks.is_empty() {
+    if present(html, report, &["codex_usage"]) && report.codex.weeks.is_empty() {
         nothing(html, "Nobody used Codex in these days.");
     }
-    let columns = page.period.columns(Step::Week);
-    if !page.codex.weeks.is_empty() {
+    let columns = report.period.columns(Step::Week);
+    if !report.codex.weeks.is_empty() {
         html.raw("<div class=\"pair\">");
         let users = |week: &Week| week.users.len() as i128;
-        usage(html, page, &columns, "codex-users", "People by week", "How many people used Codex in each week.", users);
-        usage(html, page, &columns, "codex-turns", "Turns by week", "Turns of all people in each week.", |w| w.turns);
+        usage(
+            html,
+            report,
+            &columns,
+            "codex-users",
+            "People by week",
+            "How many people used Codex in each week.",
+            users,
+        );
+        usage(html, report, &columns, "codex-turns", "Turns by week", "Turns of all people in each week.", |w| w.turns);
         html.raw("</div>");
-        weeks(html, page, &columns);
+        weeks(html, report, &columns);
     }
     html.raw("<h3>Code reviews</h3>");
-    if present(html, page, &["codex_code_reviews", "codex_code_review_responses"]) && page.codex.reviews.is_empty() {
+    if present(html, report, &["codex_code_reviews", "codex_code_review_responses"]) && report.codex.reviews.is_empty()
+    {
         nothing(html, "Codex reviewed no pull request in these days.");
     }
-    if !page.codex.reviews.is_empty() {
-        reviews(html, page, &columns);
+    if !report.codex.reviews.is_empty() {
+        reviews(html, report, &columns);
     }
     html.raw("</section>");
 }
 
 fn usage(
     html: &mut Html,
-    page: &Page,
+    report: &HtmlReport,
     columns: &[NaiveDate],
     id: &'static str,
     title: &'static str,
     about: &'static str,
     value: impl Fn(&Week) -> i128,
 ) {
-    let of = |start: &NaiveDate| page.codex.weeks.get(start).map(&value).unwrap_or_default();
+    let of = |start: &NaiveDate| report.codex.weeks.get(start).map(&value).unwrap_or_default();
     let chart = Columns {
         id,
         title,
         about,
         column_word: "week",
-        labels: labels(Step::Week, columns, page.period, page.codex.read),
+        labels: labels(Step::Week, columns, report.period, report.codex.read),
         series: vec![Series { name: title.to_string(), values: columns.iter().map(of).collect() }],
         has_rest: false,
         shown: &number::whole,
@@ -83,11 +98,11 @@ fn week_head(html: &mut Html, start: NaiveDate) {
     html.raw("<tr><th scope=\"row\" class=\"when\">").text(start.format("%-d %b %Y")).raw("</th>");
 }
 
-fn weeks(html: &mut Html, page: &Page, columns: &[NaiveDate]) {
+fn weeks(html: &mut Html, report: &HtmlReport, columns: &[NaiveDate]) {
     html.raw("<details><summary>People, threads and turns of each week</summary>");
     heads(html, "codex-weeks", &["people", "threads", "turns", "turns a person"]);
     for start in columns.iter().rev() {
-        let Some(week) = page.codex.weeks.get(start) else { continue };
+        let Some(week) = report.codex.weeks.get(start) else { continue };
         let people = week.users.len() as i128;
         week_head(html, *start);
         for value in [people, week.threads, week.turns] {
@@ -98,17 +113,17 @@ fn weeks(html: &mut Html, page: &Page, columns: &[NaiveDate]) {
     html.raw("</tbody></table></div></details>");
 }
 
-fn reviews(html: &mut Html, page: &Page, columns: &[NaiveDate]) {
+fn reviews(html: &mut Html, report: &HtmlReport, columns: &[NaiveDate]) {
     html.raw("<p class=\"note\">Reviews and comments are of the week; answers are on pull requests merged in it.</p>");
     heads(html, "codex-reviews", &["reviews", "comments", "answered", "thumbs up", "thumbs down"]);
     for start in columns.iter().rev() {
-        if let Some(week) = page.codex.reviews.get(start) {
+        if let Some(week) = report.codex.reviews.get(start) {
             week_head(html, *start);
             review(html, week);
         }
     }
     html.raw("</tbody><tfoot><tr><th scope=\"row\">all</th>");
-    review(html, &page.codex.reviews.values().fold(Reviews::default(), add));
+    review(html, &report.codex.reviews.values().fold(Reviews::default(), add));
     html.raw("</tfoot></table></div>");
 }
 

@@ -1,26 +1,26 @@
 //! The section about keys and people: who spends, under the names that people know.
 
-use super::html::Html;
-use super::spend::{Spend, Top, largest};
-use super::write::{nothing, open, present};
-use super::write_money::{headed, once, project_name};
-use super::{Page, number};
+use super::money::{headed, once, project_name};
+use crate::html_report::aggregates::spend::{Spend, Top, largest};
+use crate::html_report::document::{nothing, open, present};
+use crate::html_report::html::Html;
+use crate::html_report::{HtmlReport, number};
 use crate::money::exact;
 
 /// Keys and people that are told.
-pub(super) const SHOWN: usize = 10;
+pub(in crate::html_report) const SHOWN: usize = 10;
 
-pub(super) fn section(html: &mut Html, page: &Page) {
+pub(in crate::html_report) fn section(html: &mut Html, report: &HtmlReport) {
     open(html, "keys", "Keys and people");
-    if present(html, page, &["costs"]) && page.money.currencies.is_empty() {
+    if present(html, report, &["costs"]) && report.money.currencies.is_empty() {
         nothing(html, "Nothing was spent in these days.");
     }
-    for (place, (currency, spend)) in page.money.currencies.iter().enumerate() {
-        headed(html, page, currency);
+    for (place, (currency, spend)) in report.money.currencies.iter().enumerate() {
+        headed(html, report, currency);
         html.raw("<div class=\"pair\">");
         let numbers = Numbers { currency, total: spend.total, place };
-        keys(html, page, spend, &numbers);
-        users(html, page, spend, &numbers);
+        keys(html, report, spend, &numbers);
+        users(html, report, spend, &numbers);
         html.raw("</div>");
     }
     html.raw("</section>");
@@ -33,14 +33,14 @@ struct Numbers<'a> {
     place: usize,
 }
 
-fn keys(html: &mut Html, page: &Page, spend: &Spend, numbers: &Numbers) {
+fn keys(html: &mut Html, report: &HtmlReport, spend: &Spend, numbers: &Numbers) {
     html.raw("<div class=\"list\"><h3>Top keys</h3>");
-    present(html, page, &["project_api_keys"]);
+    present(html, report, &["project_api_keys"]);
     start(html, &once("top-keys", numbers.place), "key");
     let top = largest(&spend.keys, SHOWN);
     for (id, amount) in &top.first {
         html.raw("<tr><th scope=\"row\">");
-        match page.names.keys.get(*id) {
+        match report.names.keys.get(*id) {
             None => {
                 html.raw("<code>").text(id).raw("</code>");
             }
@@ -48,27 +48,27 @@ fn keys(html: &mut Html, page: &Page, spend: &Spend, numbers: &Numbers) {
                 html.name(if key.name.is_empty() { id } else { &key.name });
                 html.raw(" <code>").text(&key.redacted).raw("</code>");
                 html.raw(if key.is_gone { " <small>deleted</small>" } else { "" }).raw("<small class=\"line\">");
-                html.name(&project_name(page, &key.project));
+                html.name(&project_name(report, &key.project));
                 if !key.owner.is_empty() {
                     html.raw(" · ").name(&key.owner);
                 }
                 html.raw("</small>");
             }
         }
-        numbers.write(html, *amount, page.tokens.keys.get(*id).copied());
+        numbers.write(html, *amount, report.tokens.keys.get(*id).copied());
     }
     let nobody = ("Without a key", "work in the browser, or too old to be told by key");
-    numbers.left_over(html, &top, "key", nobody, page.tokens.keys.get("").copied());
+    numbers.left_over(html, &top, "key", nobody, report.tokens.keys.get("").copied());
 }
 
-fn users(html: &mut Html, page: &Page, spend: &Spend, numbers: &Numbers) {
+fn users(html: &mut Html, report: &HtmlReport, spend: &Spend, numbers: &Numbers) {
     html.raw("<div class=\"list\"><h3>Top people</h3>");
-    present(html, page, &["users"]);
+    present(html, report, &["users"]);
     start(html, &once("top-users", numbers.place), "person");
     let top = largest(&spend.users, SHOWN);
     for (id, amount) in &top.first {
         html.raw("<tr><th scope=\"row\">");
-        match page.names.users.get(*id) {
+        match report.names.users.get(*id) {
             None => {
                 html.raw("<code>").text(id).raw("</code>");
             }
@@ -78,10 +78,10 @@ fn users(html: &mut Html, page: &Page, spend: &Spend, numbers: &Numbers) {
                 html.name(&user.email).raw("</small>");
             }
         }
-        numbers.write(html, *amount, page.tokens.users.get(*id).copied());
+        numbers.write(html, *amount, report.tokens.users.get(*id).copied());
     }
     let nobody = ("Nobody by name", "service accounts, or the API did not say who");
-    numbers.left_over(html, &top, "person", nobody, page.tokens.users.get("").copied());
+    numbers.left_over(html, &top, "person", nobody, report.tokens.users.get("").copied());
 }
 
 fn start(html: &mut Html, id: &str, who: &'static str) {

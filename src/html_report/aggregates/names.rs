@@ -6,41 +6,41 @@ use std::collections::{BTreeMap, BTreeSet};
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, RecordBatch};
 
-use super::columns::{flags, text, texts};
 use crate::error::Result;
+use crate::html_report::columns::{flags, text, texts};
 
-pub(super) const PROJECT_COLUMNS: [&str; 3] = ["id", "name", "status"];
-pub(super) const USER_COLUMNS: [&str; 4] = ["id", "name", "email", "_deleted"];
-pub(super) const KEY_COLUMNS: [&str; 7] =
+pub(in crate::html_report) const PROJECT_COLUMNS: [&str; 3] = ["id", "name", "status"];
+pub(in crate::html_report) const USER_COLUMNS: [&str; 4] = ["id", "name", "email", "_deleted"];
+pub(in crate::html_report) const KEY_COLUMNS: [&str; 7] =
     ["id", "name", "redacted_value", "project_id", "owner_user_name", "owner_service_account_name", "_deleted"];
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Project {
-    pub(super) name: String,
-    pub(super) is_archived: bool,
+pub(in crate::html_report) struct Project {
+    pub(in crate::html_report) name: String,
+    pub(in crate::html_report) is_archived: bool,
 }
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct User {
-    pub(super) name: String,
-    pub(super) email: String,
-    pub(super) is_gone: bool,
+pub(in crate::html_report) struct User {
+    pub(in crate::html_report) name: String,
+    pub(in crate::html_report) email: String,
+    pub(in crate::html_report) is_gone: bool,
 }
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Key {
-    pub(super) name: String,
-    pub(super) redacted: String,
-    pub(super) project: String,
-    pub(super) owner: String,
-    pub(super) is_gone: bool,
+pub(in crate::html_report) struct Key {
+    pub(in crate::html_report) name: String,
+    pub(in crate::html_report) redacted: String,
+    pub(in crate::html_report) project: String,
+    pub(in crate::html_report) owner: String,
+    pub(in crate::html_report) is_gone: bool,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Names {
-    pub(super) projects: BTreeMap<String, Project>,
-    pub(super) users: BTreeMap<String, User>,
-    pub(super) keys: BTreeMap<String, Key>,
+pub(in crate::html_report) struct Names {
+    pub(in crate::html_report) projects: BTreeMap<String, Project>,
+    pub(in crate::html_report) users: BTreeMap<String, User>,
+    pub(in crate::html_report) keys: BTreeMap<String, Key>,
 }
 
 /// Rows to look at: with history, a table keeps the versions that were before the current one.
@@ -51,7 +51,11 @@ fn current(batch: &RecordBatch) -> impl Iterator<Item = usize> {
 }
 
 impl Names {
-    pub(super) fn add_projects(&mut self, batch: &RecordBatch, wanted: &BTreeSet<String>) -> Result<()> {
+    pub(in crate::html_report) fn add_projects(
+        &mut self,
+        batch: &RecordBatch,
+        wanted: &BTreeSet<String>,
+    ) -> Result<()> {
         let [id, name, status] = [0, 1, 2].map(|column| texts(batch, column));
         for row in current(batch).filter(|row| wanted.contains(text(id, *row))) {
             let project = Project { name: text(name, row).to_string(), is_archived: text(status, row) == "archived" };
@@ -60,7 +64,7 @@ impl Names {
         Ok(())
     }
 
-    pub(super) fn add_users(&mut self, batch: &RecordBatch, wanted: &BTreeSet<String>) -> Result<()> {
+    pub(in crate::html_report) fn add_users(&mut self, batch: &RecordBatch, wanted: &BTreeSet<String>) -> Result<()> {
         let [id, name, email] = [0, 1, 2].map(|column| texts(batch, column));
         let gone = flags(batch, 3);
         for row in current(batch).filter(|row| wanted.contains(text(id, *row))) {
@@ -71,7 +75,7 @@ impl Names {
         Ok(())
     }
 
-    pub(super) fn add_keys(&mut self, batch: &RecordBatch, wanted: &BTreeSet<String>) -> Result<()> {
+    pub(in crate::html_report) fn add_keys(&mut self, batch: &RecordBatch, wanted: &BTreeSet<String>) -> Result<()> {
         let [id, name, redacted, project, user, service] = [0, 1, 2, 3, 4, 5].map(|column| texts(batch, column));
         let gone = flags(batch, 6);
         for row in current(batch).filter(|row| wanted.contains(text(id, *row))) {

@@ -7,13 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use arrow_array::RecordBatch;
 use chrono::{DateTime, NaiveDate, Utc};
 
-use super::columns::{day, integer, integers, newest, text, texts, times};
-use super::period::{Period, Step};
 use crate::error::Result;
+use crate::html_report::columns::{day, integer, integers, newest, text, texts, times};
+use crate::html_report::period::{Period, Step};
 
-pub(super) const USAGE_COLUMNS: [&str; 5] = ["start_time", "user_id", "threads", "turns", "_synced_at"];
-pub(super) const REVIEW_COLUMNS: [&str; 3] = ["start_time", "pull_request_reviews", "comments"];
-pub(super) const RESPONSE_COLUMNS: [&str; 5] = [
+pub(in crate::html_report) const USAGE_COLUMNS: [&str; 5] = ["start_time", "user_id", "threads", "turns", "_synced_at"];
+pub(in crate::html_report) const REVIEW_COLUMNS: [&str; 3] = ["start_time", "pull_request_reviews", "comments"];
+pub(in crate::html_report) const RESPONSE_COLUMNS: [&str; 5] = [
     "start_time",
     "comments",
     "comment_response_details_engaged",
@@ -22,34 +22,34 @@ pub(super) const RESPONSE_COLUMNS: [&str; 5] = [
 ];
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Week {
-    pub(super) users: BTreeSet<String>,
-    pub(super) threads: i128,
-    pub(super) turns: i128,
+pub(in crate::html_report) struct Week {
+    pub(in crate::html_report) users: BTreeSet<String>,
+    pub(in crate::html_report) threads: i128,
+    pub(in crate::html_report) turns: i128,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Reviews {
-    pub(super) reviews: i128,
-    pub(super) comments: i128,
+pub(in crate::html_report) struct Reviews {
+    pub(in crate::html_report) reviews: i128,
+    pub(in crate::html_report) comments: i128,
     /// Comments on pull requests merged in the week: not those of `comments`.
-    pub(super) answerable: i128,
+    pub(in crate::html_report) answerable: i128,
     /// Those of them with a reaction or a reply.
-    pub(super) engaged: i128,
-    pub(super) upvotes: i128,
-    pub(super) downvotes: i128,
+    pub(in crate::html_report) engaged: i128,
+    pub(in crate::html_report) upvotes: i128,
+    pub(in crate::html_report) downvotes: i128,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Codex {
-    pub(super) weeks: BTreeMap<NaiveDate, Week>,
-    pub(super) reviews: BTreeMap<NaiveDate, Reviews>,
-    pub(super) users: BTreeSet<String>,
-    pub(super) read: Option<DateTime<Utc>>,
+pub(in crate::html_report) struct Codex {
+    pub(in crate::html_report) weeks: BTreeMap<NaiveDate, Week>,
+    pub(in crate::html_report) reviews: BTreeMap<NaiveDate, Reviews>,
+    pub(in crate::html_report) users: BTreeSet<String>,
+    pub(in crate::html_report) read: Option<DateTime<Utc>>,
 }
 
 impl Codex {
-    pub(super) fn add_usage(&mut self, batch: &RecordBatch, period: Period) -> Result<()> {
+    pub(in crate::html_report) fn add_usage(&mut self, batch: &RecordBatch, period: Period) -> Result<()> {
         let (starts, user) = (times(batch, 0), texts(batch, 1));
         let [threads, turns] = [2, 3].map(|column| integers(batch, column));
         for row in 0..batch.num_rows() {
@@ -67,7 +67,7 @@ impl Codex {
         Ok(())
     }
 
-    pub(super) fn add_reviews(&mut self, batch: &RecordBatch, period: Period) -> Result<()> {
+    pub(in crate::html_report) fn add_reviews(&mut self, batch: &RecordBatch, period: Period) -> Result<()> {
         let [reviews, comments] = [1, 2].map(|column| integers(batch, column));
         self.each_week(batch, period, |week, row| {
             week.reviews += integer(reviews, row);
@@ -76,7 +76,7 @@ impl Codex {
         Ok(())
     }
 
-    pub(super) fn add_responses(&mut self, batch: &RecordBatch, period: Period) -> Result<()> {
+    pub(in crate::html_report) fn add_responses(&mut self, batch: &RecordBatch, period: Period) -> Result<()> {
         let [comments, engaged, up, down] = [1, 2, 3, 4].map(|column| integers(batch, column));
         self.each_week(batch, period, |week, row| {
             week.answerable += integer(comments, row);

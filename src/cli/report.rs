@@ -10,8 +10,8 @@ use super::sync::{catalog, destination};
 use crate::config::moment;
 use crate::console::{data, tell};
 use crate::error::{Error, Result};
+use crate::html_report;
 use crate::lake::{Lake, StateFile};
-use crate::page;
 
 pub(crate) async fn command(args: &super::Report, now: DateTime<Utc>) -> Result<Exit> {
     let (catalog, file) = catalog(&args.common)?;
@@ -25,7 +25,7 @@ pub(crate) async fn command(args: &super::Report, now: DateTime<Utc>) -> Result<
         return Err(Error::usage(format!("--since {since} is not before --until {until}"))
             .hint("--until is the day after the last one told"));
     }
-    let text = page::write(&page::gather(&lake, &catalog, &state, days, now).await?);
+    let text = html_report::render(&html_report::collect(&lake, &catalog, &state, days, now).await?);
     if args.out.as_os_str() == "-" {
         data(&text);
         return Ok(Exit::Good);

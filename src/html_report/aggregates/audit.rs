@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use arrow_array::RecordBatch;
 use chrono::{DateTime, Utc};
 
-use super::columns::{text, texts, time, times};
-use super::period::Period;
 use crate::error::Result;
+use crate::html_report::columns::{text, texts, time, times};
+use crate::html_report::period::Period;
 
 /// Columns of `audit_logs`, in the order in which [`Audit::add`] takes them.
-pub(super) const COLUMNS: [&str; 9] = [
+pub(in crate::html_report) const COLUMNS: [&str; 9] = [
     "effective_at",
     "type",
     "actor_session_user_email",
@@ -27,7 +27,7 @@ const NEWEST: usize = 20;
 
 /// What an event is about, most alarming first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Group {
+pub(in crate::html_report) enum Group {
     FailedSignIns,
     Keys,
     Roles,
@@ -39,7 +39,7 @@ pub(super) enum Group {
 }
 
 impl Group {
-    pub(super) fn title(self) -> &'static str {
+    pub(in crate::html_report) fn title(self) -> &'static str {
         match self {
             Group::FailedSignIns => "Failed sign-ins",
             Group::Keys => "API keys and tokens",
@@ -54,7 +54,7 @@ impl Group {
 
     /// The group of an event type; none for everyday events. New types appear without
     /// notice, so parts of the name decide; `tenant.` says where it happened, not what.
-    pub(super) fn of(kind: &str) -> Option<Group> {
+    pub(in crate::html_report) fn of(kind: &str) -> Option<Group> {
         let name = kind.strip_prefix("tenant.").unwrap_or(kind);
         let (subject, verb) = name.rsplit_once('.').unwrap_or((name, ""));
         let about = |words: &[&str]| words.iter().any(|word| subject.contains(word));
@@ -82,25 +82,25 @@ impl Group {
 
 /// One event. Ordered by time; the id makes the order the same at every run.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Event {
-    pub(super) at: DateTime<Utc>,
-    pub(super) id: String,
-    pub(super) kind: String,
-    pub(super) actor: String,
-    pub(super) project: String,
-    pub(super) address: String,
+pub(in crate::html_report) struct Event {
+    pub(in crate::html_report) at: DateTime<Utc>,
+    pub(in crate::html_report) id: String,
+    pub(in crate::html_report) kind: String,
+    pub(in crate::html_report) actor: String,
+    pub(in crate::html_report) project: String,
+    pub(in crate::html_report) address: String,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Audit {
-    pub(super) groups: BTreeMap<Group, BTreeMap<String, u64>>,
-    pub(super) events: u64,
+pub(in crate::html_report) struct Audit {
+    pub(in crate::html_report) groups: BTreeMap<Group, BTreeMap<String, u64>>,
+    pub(in crate::html_report) events: u64,
     /// Oldest first, at most [`NEWEST`].
-    pub(super) newest: std::collections::BTreeSet<Event>,
+    pub(in crate::html_report) newest: std::collections::BTreeSet<Event>,
 }
 
 impl Audit {
-    pub(super) fn add(&mut self, batch: &RecordBatch, period: Period) -> Result<()> {
+    pub(in crate::html_report) fn add(&mut self, batch: &RecordBatch, period: Period) -> Result<()> {
         let moments = times(batch, 0);
         let kinds = texts(batch, 1);
         for row in 0..batch.num_rows() {
@@ -133,7 +133,7 @@ impl Audit {
         }
     }
 
-    pub(super) fn count(&self, group: Group) -> u64 {
+    pub(in crate::html_report) fn count(&self, group: Group) -> u64 {
         self.groups.get(&group).map(|kinds| kinds.values().sum()).unwrap_or_default()
     }
 }

@@ -2,21 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use super::fresh::Table;
-use super::html::Html;
-use super::write::{nothing, open};
-use super::{Page, number};
+use crate::html_report::aggregates::freshness::Table;
+use crate::html_report::document::{nothing, open};
+use crate::html_report::html::Html;
+use crate::html_report::{HtmlReport, number};
 use crate::schema::Surface;
 
-pub(super) fn section(html: &mut Html, page: &Page) {
+pub(in crate::html_report) fn section(html: &mut Html, report: &HtmlReport) {
     open(html, "fresh", "Freshness");
-    if page.fresh.tables.is_empty() {
+    if report.fresh.tables.is_empty() {
         nothing(html, "The lake is empty. <code>openai-elt sync</code> fills it.");
     } else {
-        surfaces(html, page);
-        tables(html, page);
+        surfaces(html, report);
+        tables(html, report);
     }
-    missing(html, page);
+    missing(html, report);
     html.raw("</section>");
 }
 
@@ -24,9 +24,9 @@ fn surface_name(surface: Option<Surface>) -> &'static str {
     surface.map_or("unknown to this version", Surface::name)
 }
 
-fn surfaces(html: &mut Html, page: &Page) {
+fn surfaces(html: &mut Html, report: &HtmlReport) {
     let mut surfaces: BTreeMap<Option<Surface>, Vec<&Table>> = BTreeMap::new();
-    for table in page.fresh.tables.values() {
+    for table in report.fresh.tables.values() {
         surfaces.entry(table.surface).or_default().push(table);
     }
     html.raw("<div class=\"wide\"><table id=\"fresh-surfaces\"><thead><tr><th scope=\"col\">surface</th>");
@@ -44,21 +44,23 @@ fn surfaces(html: &mut Html, page: &Page) {
         // A table whose objects have no rows says nothing of when it was read; the state does.
         let read = || tables.iter().filter_map(|t| t.read.max(t.settled));
         for time in [read().max(), read().min()] {
-            html.raw("<td class=\"n\">").text(time.map_or("–".to_string(), |t| number::ago(t, page.made))).raw("</td>");
+            html.raw("<td class=\"n\">")
+                .text(time.map_or("–".to_string(), |t| number::ago(t, report.made)))
+                .raw("</td>");
         }
         html.raw("</tr>");
     }
     html.raw("</tbody></table></div>");
 }
 
-fn tables(html: &mut Html, page: &Page) {
+fn tables(html: &mut Html, report: &HtmlReport) {
     html.raw("<details><summary>Every table</summary><div class=\"wide\"><table id=\"fresh-tables\"><thead><tr>");
     html.raw("<th scope=\"col\">table</th>");
     for head in ["rows", "deleted", "size", "days", "newest row read", "settled"] {
         html.raw("<th scope=\"col\" class=\"n\">").raw(head).raw("</th>");
     }
     html.raw("</tr></thead><tbody>");
-    for (name, table) in &page.fresh.tables {
+    for (name, table) in &report.fresh.tables {
         html.raw("<tr><th scope=\"row\"><code>").text(name).raw("</code></th><td class=\"n\">");
         html.data(table.rows, number::whole(i128::from(table.rows))).raw("</td><td class=\"n\">");
         match table.deleted {
@@ -89,14 +91,14 @@ fn tables(html: &mut Html, page: &Page) {
     html.raw("</tbody></table></div></details>");
 }
 
-fn missing(html: &mut Html, page: &Page) {
-    let count: usize = page.fresh.missing.values().map(Vec::len).sum();
+fn missing(html: &mut Html, report: &HtmlReport) {
+    let count: usize = report.fresh.missing.values().map(Vec::len).sum();
     if count == 0 {
         return;
     }
     html.raw("<details><summary>").text(count).raw(if count == 1 { " table" } else { " tables" });
     html.raw(" that this lake does not have</summary>");
-    for (surface, names) in &page.fresh.missing {
+    for (surface, names) in &report.fresh.missing {
         html.raw("<p><b>").raw(surface.name()).raw("</b>, read with <code>").raw(key(*surface)).raw("</code>: ");
         html.text(names.join(", ")).raw("</p>");
     }

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use arrow_array::RecordBatch;
 use chrono::{DateTime, NaiveDate, Utc};
 
-use super::columns::{day, integer, integers, newest, text, texts, times};
-use super::period::Period;
 use super::spend::{Sums, bump};
 use crate::error::Result;
+use crate::html_report::columns::{day, integer, integers, newest, text, texts, times};
+use crate::html_report::period::Period;
 
 /// Columns of `usage_completions`, in the order in which [`Tokens::add`] takes them.
-pub(super) const COLUMNS: [&str; 9] = [
+pub(in crate::html_report) const COLUMNS: [&str; 9] = [
     "start_time",
     "model",
     "input_tokens",
@@ -24,12 +24,12 @@ pub(super) const COLUMNS: [&str; 9] = [
 ];
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Count {
+pub(in crate::html_report) struct Count {
     /// Input tokens in all, those from the cache included.
-    pub(super) input: i128,
-    pub(super) cached: i128,
-    pub(super) output: i128,
-    pub(super) requests: i128,
+    pub(in crate::html_report) input: i128,
+    pub(in crate::html_report) cached: i128,
+    pub(in crate::html_report) output: i128,
+    pub(in crate::html_report) requests: i128,
 }
 
 impl Count {
@@ -41,25 +41,25 @@ impl Count {
     }
 
     /// Input that was not read from the cache.
-    pub(super) fn uncached(&self) -> i128 {
+    pub(in crate::html_report) fn uncached(&self) -> i128 {
         (self.input - self.cached).max(0)
     }
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Tokens {
-    pub(super) total: Count,
-    pub(super) days: BTreeMap<NaiveDate, Count>,
-    pub(super) models: BTreeMap<String, Count>,
+pub(in crate::html_report) struct Tokens {
+    pub(in crate::html_report) total: Count,
+    pub(in crate::html_report) days: BTreeMap<NaiveDate, Count>,
+    pub(in crate::html_report) models: BTreeMap<String, Count>,
     /// Requests.
-    pub(super) keys: Sums,
+    pub(in crate::html_report) keys: Sums,
     /// Requests.
-    pub(super) users: Sums,
-    pub(super) read: Option<DateTime<Utc>>,
+    pub(in crate::html_report) users: Sums,
+    pub(in crate::html_report) read: Option<DateTime<Utc>>,
 }
 
 impl Tokens {
-    pub(super) fn add(&mut self, batch: &RecordBatch, period: Period) -> Result<()> {
+    pub(in crate::html_report) fn add(&mut self, batch: &RecordBatch, period: Period) -> Result<()> {
         let starts = times(batch, 0);
         let [model, key, user] = [1, 6, 7].map(|column| texts(batch, column));
         let [input, cached, output, requests] = [2, 3, 4, 5].map(|column| integers(batch, column));

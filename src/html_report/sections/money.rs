@@ -1,10 +1,10 @@
 //! The sections about money and tokens. Currencies are never added up: each has charts of its own.
 
-use super::chart::{Columns, Series, bar, class};
-use super::html::Html;
-use super::spend::{Spend, Sums, largest};
-use super::write::{labels, nothing, open, present, tile};
-use super::{Page, number};
+use crate::html_report::aggregates::spend::{Spend, Sums, largest};
+use crate::html_report::chart::{Columns, Series, bar, class};
+use crate::html_report::document::{labels, nothing, open, present, tile};
+use crate::html_report::html::Html;
+use crate::html_report::{HtmlReport, number};
 use crate::money::{ONE, exact};
 
 /// Projects that a chart tells apart.
@@ -12,13 +12,13 @@ const STACKED: usize = 5;
 /// Rows of a list of bars.
 const LISTED: usize = 10;
 
-pub(super) fn tiles(html: &mut Html, page: &Page) {
-    let today = page.money.read.map_or(page.period.until, |read| read.date_naive());
-    for (currency, spend) in &page.money.currencies {
-        let days = i128::from(page.period.days().max(1));
+pub(in crate::html_report) fn tiles(html: &mut Html, report: &HtmlReport) {
+    let today = report.money.read.map_or(report.period.until, |read| read.date_naive());
+    for (currency, spend) in &report.money.currencies {
+        let days = i128::from(report.period.days().max(1));
         let note = format!("{} a day", number::amount(spend.total / days, currency));
         tile(html, "Spend", exact(spend.total), &number::amount(spend.total, currency), &note);
-        let Some((last, before)) = spend.two_weeks(page.period, today) else { continue };
+        let Some((last, before)) = spend.two_weeks(report.period, today) else { continue };
         let note = match before {
             0 => "nothing in the 7 days before".to_string(),
             _ => change(last, before),
@@ -32,17 +32,17 @@ fn change(last: i128, before: i128) -> String {
     format!("{arrow} {} {word} than the 7 days before", number::share((last - before).abs(), before.abs()))
 }
 
-pub(super) fn section(html: &mut Html, page: &Page) {
+pub(in crate::html_report) fn section(html: &mut Html, report: &HtmlReport) {
     open(html, "spend", "Spend");
-    if present(html, page, &["costs"]) && page.money.currencies.is_empty() {
+    if present(html, report, &["costs"]) && report.money.currencies.is_empty() {
         nothing(html, "Nothing was spent in these days.");
     }
-    for (place, (currency, spend)) in page.money.currencies.iter().enumerate() {
-        headed(html, page, currency);
-        by_time(html, page, spend, currency, &once("spend-by-time", place));
+    for (place, (currency, spend)) in report.money.currencies.iter().enumerate() {
+        headed(html, report, currency);
+        by_time(html, report, spend, currency, &once("spend-by-time", place));
         html.raw("<div class=\"pair\">");
         let projects = Bars { title: "By project", noun: "project", nobody: "No project", coloured: STACKED };
-        projects.write(html, &spend.projects, currency, |html, id| project(html, page, id));
+        projects.write(html, &spend.projects, currency, |html, id| project(html, report, id));
         html.raw("<div>");
         let models = Bars { title: "By model or service", noun: "model", nobody: "No line item", coloured: 0 };
         models.write(html, &spend.models(), currency, |html, model| {
@@ -55,24 +55,24 @@ pub(super) fn section(html: &mut Html, page: &Page) {
 }
 
 /// An id that stays the only one of its name: what is told of each further currency has a number.
-pub(super) fn once(id: &str, place: usize) -> String {
+pub(in crate::html_report) fn once(id: &str, place: usize) -> String {
     if place == 0 { id.to_string() } else { format!("{id}-{place}") }
 }
 
 /// The currency above what is told of it, where there are several.
-pub(super) fn headed(html: &mut Html, page: &Page, currency: &str) {
-    if page.money.currencies.len() > 1 {
+pub(in crate::html_report) fn headed(html: &mut Html, report: &HtmlReport, currency: &str) {
+    if report.money.currencies.len() > 1 {
         let name = if currency.is_empty() { "no currency told".to_string() } else { currency.to_uppercase() };
         html.raw("<h3>").text(name).raw("</h3>");
     }
 }
 
-fn by_time(html: &mut Html, page: &Page, spend: &Spend, currency: &str, id: &str) {
-    let step = page.period.step();
-    let columns = page.period.columns(step);
+fn by_time(html: &mut Html, report: &HtmlReport, spend: &Spend, currency: &str, id: &str) {
+    let step = report.period.step();
+    let columns = report.period.columns(step);
     let top = largest(&spend.projects, STACKED);
     let empty = |name: String| Series { name, values: vec![0; columns.len()] };
-    let mut series: Vec<Series> = top.first.iter().map(|(id, _)| empty(project_name(page, id))).collect();
+    let mut series: Vec<Series> = top.first.iter().map(|(id, _)| empty(project_name(report, id))).collect();
     let others = top.others + usize::from(top.nobody.is_some());
     match (top.others, others) {
         (_, 0) => {}
@@ -94,7 +94,7 @@ fn by_time(html: &mut Html, page: &Page, spend: &Spend, currency: &str, id: &str
         title: &title,
         about: &about,
         column_word: step.word(),
-        labels: labels(step, &columns, page.period, page.money.read),
+        labels: labels(step, &columns, report.period, report.money.read),
         series,
         has_rest: others > 0,
         shown: &|units| number::amount(units, currency),
@@ -105,8 +105,8 @@ fn by_time(html: &mut Html, page: &Page, spend: &Spend, currency: &str, id: &str
     chart.write(html);
 }
 
-pub(super) fn project_name(page: &Page, id: &str) -> String {
-    let name = page.names.projects.get(id).map(|project| project.name.as_str()).unwrap_or_default();
+pub(in crate::html_report) fn project_name(report: &HtmlReport, id: &str) -> String {
+    let name = report.names.projects.get(id).map(|project| project.name.as_str()).unwrap_or_default();
     match (id, name) {
         ("", _) => "No project".to_string(),
         (id, "") => id.to_string(),
@@ -114,9 +114,9 @@ pub(super) fn project_name(page: &Page, id: &str) -> String {
     }
 }
 
-fn project(html: &mut Html, page: &Page, id: &str) {
-    html.name(&project_name(page, id));
-    if page.names.projects.get(id).is_some_and(|project| project.is_archived) {
+fn project(html: &mut Html, report: &HtmlReport, id: &str) {
+    html.name(&project_name(report, id));
+    if report.names.projects.get(id).is_some_and(|project| project.is_archived) {
         html.raw(" <small>archived</small>");
     }
 }
@@ -177,23 +177,23 @@ fn items(html: &mut Html, spend: &Spend, currency: &str) {
     html.raw("</tbody></table></div></details>");
 }
 
-pub(super) fn tokens(html: &mut Html, page: &Page) {
+pub(in crate::html_report) fn tokens(html: &mut Html, report: &HtmlReport) {
     open(html, "tokens", "Tokens");
-    if present(html, page, &["usage_completions"]) && page.tokens.days.is_empty() {
+    if present(html, report, &["usage_completions"]) && report.tokens.days.is_empty() {
         nothing(html, "No text was generated in these days.");
     }
-    if !page.tokens.days.is_empty() {
-        tokens_by_time(html, page);
-        tokens_by_model(html, page);
+    if !report.tokens.days.is_empty() {
+        tokens_by_time(html, report);
+        tokens_by_model(html, report);
     }
     html.raw("</section>");
 }
 
-fn tokens_by_time(html: &mut Html, page: &Page) {
-    let step = page.period.step();
-    let columns = page.period.columns(step);
+fn tokens_by_time(html: &mut Html, report: &HtmlReport) {
+    let step = report.period.step();
+    let columns = report.period.columns(step);
     let mut values = [vec![0; columns.len()], vec![0; columns.len()], vec![0; columns.len()]];
-    for (day, count) in &page.tokens.days {
+    for (day, count) in &report.tokens.days {
         let Ok(column) = columns.binary_search(&step.start(*day)) else { continue };
         for (values, part) in values.iter_mut().zip([count.uncached(), count.cached, count.output]) {
             values[column] += part;
@@ -207,7 +207,7 @@ fn tokens_by_time(html: &mut Html, page: &Page) {
         title: &title,
         about: "Text generation only. From the bottom: input that was not in the cache, input from the cache, output.",
         column_word: step.word(),
-        labels: labels(step, &columns, page.period, page.tokens.read),
+        labels: labels(step, &columns, report.period, report.tokens.read),
         series: series.collect(),
         has_rest: false,
         shown: &number::whole,
@@ -218,7 +218,7 @@ fn tokens_by_time(html: &mut Html, page: &Page) {
     chart.write(html);
 }
 
-fn tokens_by_model(html: &mut Html, page: &Page) {
+fn tokens_by_model(html: &mut Html, report: &HtmlReport) {
     html.raw(
         "<h3>By model</h3><div class=\"wide\"><table id=\"tokens-by-model\"><thead><tr><th scope=\"col\">model</th>",
     );
@@ -226,7 +226,7 @@ fn tokens_by_model(html: &mut Html, page: &Page) {
         html.raw("<th scope=\"col\" class=\"n\">").raw(head).raw("</th>");
     }
     html.raw("</tr></thead><tbody>");
-    let mut models: Vec<_> = page.tokens.models.iter().collect();
+    let mut models: Vec<_> = report.tokens.models.iter().collect();
     models.sort_by_key(|(_, count)| std::cmp::Reverse(count.input + count.output));
     for (model, count) in models {
         html.raw("<tr><th scope=\"row\">").name(if model.is_empty() { "none told" } else { model }).raw("</th>");

@@ -1,39 +1,45 @@
 //! The section about the audit log: how many events of each sensitive kind, and the newest of them.
 
-use super::audit::{Event, Group};
-use super::html::Html;
-use super::write::{nothing, open, present};
-use super::{Page, number};
+use crate::html_report::aggregates::audit::{Event, Group};
+use crate::html_report::document::{nothing, open, present};
+use crate::html_report::html::Html;
+use crate::html_report::{HtmlReport, number};
 
 /// Types of a group that are told at once.
 const TOLD: usize = 5;
 
-pub(super) fn tile(html: &mut Html, page: &Page) {
-    if page.audit.events == 0 {
+pub(in crate::html_report) fn tile(html: &mut Html, report: &HtmlReport) {
+    if report.audit.events == 0 {
         return;
     }
-    let note = format!("{} failed sign-ins", number::whole(i128::from(page.audit.count(Group::FailedSignIns))));
-    let sensitive: u64 = page.audit.groups.keys().map(|group| page.audit.count(*group)).sum();
-    super::write::tile(html, "Sensitive events", sensitive, &number::whole(i128::from(sensitive)), &note);
+    let note = format!("{} failed sign-ins", number::whole(i128::from(report.audit.count(Group::FailedSignIns))));
+    let sensitive: u64 = report.audit.groups.keys().map(|group| report.audit.count(*group)).sum();
+    crate::html_report::document::tile(
+        html,
+        "Sensitive events",
+        sensitive,
+        &number::whole(i128::from(sensitive)),
+        &note,
+    );
 }
 
-pub(super) fn section(html: &mut Html, page: &Page) {
+pub(in crate::html_report) fn section(html: &mut Html, report: &HtmlReport) {
     open(html, "audit", "Audit log");
-    if present(html, page, &["audit_logs"]) && page.audit.groups.is_empty() {
+    if present(html, report, &["audit_logs"]) && report.audit.groups.is_empty() {
         nothing(html, "No sensitive event in these days.");
     }
-    if !page.audit.groups.is_empty() {
-        groups(html, page);
-        newest(html, page);
+    if !report.audit.groups.is_empty() {
+        groups(html, report);
+        newest(html, report);
     }
     html.raw("</section>");
 }
 
-fn groups(html: &mut Html, page: &Page) {
+fn groups(html: &mut Html, report: &HtmlReport) {
     html.raw("<div class=\"wide\"><table id=\"audit-groups\"><thead><tr><th scope=\"col\">what</th>");
     html.raw("<th scope=\"col\" class=\"n\">events</th><th scope=\"col\">of these types</th></tr></thead><tbody>");
-    for (group, kinds) in &page.audit.groups {
-        let count = page.audit.count(*group);
+    for (group, kinds) in &report.audit.groups {
+        let count = report.audit.count(*group);
         html.raw("<tr><th scope=\"row\">").raw(group.title()).raw("</th><td class=\"n\">");
         html.data(count, number::whole(i128::from(count))).raw("</td><td class=\"kinds\">");
         let mut kinds: Vec<_> = kinds.iter().collect();
@@ -62,11 +68,11 @@ fn types(html: &mut Html, kinds: &[(&String, &u64)]) {
     }
 }
 
-fn newest(html: &mut Html, page: &Page) {
+fn newest(html: &mut Html, report: &HtmlReport) {
     html.raw("<h3>Most recent</h3><div class=\"wide\"><table id=\"audit-newest\"><thead><tr>");
     html.raw("<th scope=\"col\">when, UTC</th><th scope=\"col\">event</th><th scope=\"col\">by</th>");
     html.raw("<th scope=\"col\">project</th><th scope=\"col\">from</th></tr></thead><tbody>");
-    for event in page.audit.newest.iter().rev() {
+    for event in report.audit.newest.iter().rev() {
         row(html, event);
     }
     html.raw("</tbody></table></div>");

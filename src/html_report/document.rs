@@ -5,37 +5,38 @@ use chrono::{DateTime, NaiveDate, Utc};
 use super::chart::Label;
 use super::html::Html;
 use super::period::{Period, Step};
-use super::{Page, number, write_audit, write_codex, write_fresh, write_money, write_people};
+use super::sections::{audit, codex, freshness, money, people};
+use super::{HtmlReport, number};
 
 /// The whole document.
-pub(crate) fn write(page: &Page) -> String {
+pub(crate) fn render(report: &HtmlReport) -> String {
     let mut html = Html::default();
-    head(&mut html, page);
-    tiles(&mut html, page);
-    write_money::section(&mut html, page);
-    write_money::tokens(&mut html, page);
-    write_people::section(&mut html, page);
-    write_codex::section(&mut html, page);
-    write_audit::section(&mut html, page);
-    write_fresh::section(&mut html, page);
+    head(&mut html, report);
+    tiles(&mut html, report);
+    money::section(&mut html, report);
+    money::tokens(&mut html, report);
+    people::section(&mut html, report);
+    codex::section(&mut html, report);
+    audit::section(&mut html, report);
+    freshness::section(&mut html, report);
     html.raw("</main><footer><p>Amounts are added up exactly and rounded only to be shown. Days are UTC days.");
-    html.raw(" Made by openai-elt ").raw(env!("CARGO_PKG_VERSION")).raw(" from ").text(&page.source);
+    html.raw(" Made by openai-elt ").raw(env!("CARGO_PKG_VERSION")).raw(" from ").text(&report.source);
     html.raw(".</p></footer></body></html>\n");
     html.finish()
 }
 
-fn head(html: &mut Html, page: &Page) {
+fn head(html: &mut Html, report: &HtmlReport) {
     // Styles of this page and nothing else: a name that got through could still not run, load or send anything.
     html.raw("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">");
     html.raw("<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; ");
     html.raw("base-uri 'none'; form-action 'none'\"><meta name=\"referrer\" content=\"no-referrer\">");
     html.raw("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">");
     html.raw("<meta name=\"color-scheme\" content=\"light dark\"><title>OpenAI spend and usage, ");
-    html.text(span(page.period)).raw("</title><style>").raw(include_str!("style.css")).raw("</style></head><body>");
-    html.raw("<header><h1>OpenAI spend and usage</h1><p class=\"lead\">").text(span(page.period)).raw(" · ");
-    html.text(page.period.days()).raw(if page.period.days() == 1 { " day" } else { " days" });
-    html.raw(" · as of <time").attribute("datetime", page.made.to_rfc3339()).raw(">");
-    html.text(page.made.format("%-d %b %Y %H:%M UTC")).raw("</time></p><nav aria-label=\"Sections\">");
+    html.text(span(report.period)).raw("</title><style>").raw(include_str!("style.css")).raw("</style></head><body>");
+    html.raw("<header><h1>OpenAI spend and usage</h1><p class=\"lead\">").text(span(report.period)).raw(" · ");
+    html.text(report.period.days()).raw(if report.period.days() == 1 { " day" } else { " days" });
+    html.raw(" · as of <time").attribute("datetime", report.made.to_rfc3339()).raw(">");
+    html.text(report.made.format("%-d %b %Y %H:%M UTC")).raw("</time></p><nav aria-label=\"Sections\">");
     html.raw("<a href=\"#spend\">Spend</a><a href=\"#tokens\">Tokens</a><a href=\"#keys\">Keys and people</a>");
     html.raw("<a href=\"#codex\">Codex</a><a href=\"#audit\">Audit</a><a href=\"#fresh\">Freshness</a></nav>");
     html.raw("</header><main>");
@@ -50,17 +51,17 @@ fn span(period: Period) -> String {
 }
 
 /// The few numbers that most people open the page for.
-fn tiles(html: &mut Html, page: &Page) {
+fn tiles(html: &mut Html, report: &HtmlReport) {
     html.raw("<section class=\"tiles\" aria-label=\"Key numbers\">");
-    write_money::tiles(html, page);
-    if page.tokens.total.requests > 0 {
-        let total = page.tokens.total;
+    money::tiles(html, report);
+    if report.tokens.total.requests > 0 {
+        let total = report.tokens.total;
         let cached = number::share(total.cached, total.input);
         let note = format!("{} requests, {cached} of input from the cache", number::short(total.requests));
         tile(html, "Tokens", total.input + total.output, &number::short(total.input + total.output), &note);
     }
-    write_codex::tile(html, page);
-    write_audit::tile(html, page);
+    codex::tile(html, report);
+    audit::tile(html, report);
     html.raw("</section>");
 }
 
@@ -74,8 +75,8 @@ pub(super) fn open(html: &mut Html, id: &'static str, title: &str) {
 }
 
 /// What to do about a table that is not there; true when all are.
-pub(super) fn present(html: &mut Html, page: &Page, tables: &[&'static str]) -> bool {
-    let absent: Vec<&str> = tables.iter().copied().filter(|name| page.absent.contains(name)).collect();
+pub(super) fn present(html: &mut Html, report: &HtmlReport, tables: &[&'static str]) -> bool {
+    let absent: Vec<&str> = tables.iter().copied().filter(|name| report.absent.contains(name)).collect();
     if absent.is_empty() {
         return true;
     }

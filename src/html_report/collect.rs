@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use arrow_array::RecordBatch;
 use chrono::{DateTime, Days, NaiveDate, Utc};
 
-use super::audit::{self, Audit};
-use super::codex::{self, Codex};
-use super::fresh::{Fresh, Table};
-use super::names::{self, Names};
+use super::aggregates::audit::{self, Audit};
+use super::aggregates::codex::{self, Codex};
+use super::aggregates::freshness::{Fresh, Table};
+use super::aggregates::names::{self, Names};
+use super::aggregates::spend::{self, Money, largest};
+use super::aggregates::tokens::{self, Tokens};
 use super::period::Period;
-use super::spend::{self, Money, largest};
-use super::tokens::{self, Tokens};
-use super::{Page, write_people::SHOWN};
+use super::{HtmlReport, sections::people::SHOWN};
 use crate::error::Result;
 use crate::lake::{Lake, State};
 use crate::schema::{Catalog, From};
@@ -30,13 +30,13 @@ struct Reader<'l> {
     absent: BTreeSet<&'static str>,
 }
 
-pub(crate) async fn gather(
+pub(crate) async fn collect(
     lake: &Lake,
     catalog: &Catalog,
     state: &State,
     (since, until): (Option<NaiveDate>, Option<NaiveDate>),
     now: DateTime<Utc>,
-) -> Result<Page> {
+) -> Result<HtmlReport> {
     let fresh = fresh(lake, catalog, state).await?;
     let period = period(&fresh, since, until, now);
     let days = (Some(period.from), Some(period.until));
@@ -55,7 +55,7 @@ pub(crate) async fn gather(
     reader.read("audit_logs", &audit::COLUMNS, |batch| audit.add(batch, period)).await?;
     let names = reader.names(&money).await?;
     let (source, absent) = (lake.shown().to_string(), reader.absent);
-    Ok(Page { made: now, source, period, absent, money, tokens, names, codex, audit, fresh })
+    Ok(HtmlReport { made: now, source, period, absent, money, tokens, names, codex, audit, fresh })
 }
 
 /// Tables that the page is made from.

@@ -5,38 +5,38 @@ use std::collections::BTreeMap;
 use arrow_array::{Array, RecordBatch};
 use chrono::{DateTime, NaiveDate, Utc};
 
-use super::columns::{day, decimals, newest, text, texts, times};
-use super::period::Period;
 use crate::error::Result;
+use crate::html_report::columns::{day, decimals, newest, text, texts, times};
+use crate::html_report::period::Period;
 use crate::money;
 
 /// Columns of `costs`, in the order in which [`Money::add`] takes them.
-pub(super) const COLUMNS: [&str; 8] =
+pub(in crate::html_report) const COLUMNS: [&str; 8] =
     ["start_time", "currency", "amount", "project_id", "line_item", "api_key_id", "user_id", "_synced_at"];
 
 /// Sums by id; the empty id is what the source attributes to nobody.
-pub(super) type Sums = BTreeMap<String, i128>;
+pub(in crate::html_report) type Sums = BTreeMap<String, i128>;
 
 /// Spend in one currency.
 #[derive(Debug, Default)]
-pub(super) struct Spend {
-    pub(super) total: i128,
-    pub(super) days: BTreeMap<NaiveDate, Sums>,
-    pub(super) projects: Sums,
-    pub(super) items: Sums,
-    pub(super) keys: Sums,
-    pub(super) users: Sums,
+pub(in crate::html_report) struct Spend {
+    pub(in crate::html_report) total: i128,
+    pub(in crate::html_report) days: BTreeMap<NaiveDate, Sums>,
+    pub(in crate::html_report) projects: Sums,
+    pub(in crate::html_report) items: Sums,
+    pub(in crate::html_report) keys: Sums,
+    pub(in crate::html_report) users: Sums,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Money {
+pub(in crate::html_report) struct Money {
     /// By currency; the empty one where the source told none.
-    pub(super) currencies: BTreeMap<String, Spend>,
-    pub(super) read: Option<DateTime<Utc>>,
+    pub(in crate::html_report) currencies: BTreeMap<String, Spend>,
+    pub(in crate::html_report) read: Option<DateTime<Utc>>,
 }
 
 impl Money {
-    pub(super) fn add(&mut self, batch: &RecordBatch, period: Period) -> Result<()> {
+    pub(in crate::html_report) fn add(&mut self, batch: &RecordBatch, period: Period) -> Result<()> {
         let (starts, amounts) = (times(batch, 0), decimals(batch, 2));
         let [currency, project, item, key, user] = [1, 3, 4, 5, 6].map(|column| texts(batch, column));
         for row in 0..batch.num_rows() {
@@ -60,7 +60,7 @@ impl Money {
 
 impl Spend {
     /// Sums by model: what stands before the first comma of a line item, such as `gpt-5.2, input`.
-    pub(super) fn models(&self) -> Sums {
+    pub(in crate::html_report) fn models(&self) -> Sums {
         let mut models = Sums::new();
         for (item, amount) in &self.items {
             let model = item.split(',').next().unwrap_or(item).trim();
@@ -70,7 +70,7 @@ impl Spend {
     }
 
     /// What was spent on the last seven days that were over, and on the seven before; none when there are fewer.
-    pub(super) fn two_weeks(&self, period: Period, today: NaiveDate) -> Option<(i128, i128)> {
+    pub(in crate::html_report) fn two_weeks(&self, period: Period, today: NaiveDate) -> Option<(i128, i128)> {
         let until = period.until.min(today);
         if (until - period.from).num_days() < 14 {
             return None;
@@ -85,17 +85,17 @@ impl Spend {
 
 /// The largest sums, and what is left over.
 #[derive(Debug, PartialEq)]
-pub(super) struct Top<'s> {
+pub(in crate::html_report) struct Top<'s> {
     /// Largest first.
-    pub(super) first: Vec<(&'s str, i128)>,
+    pub(in crate::html_report) first: Vec<(&'s str, i128)>,
     /// How many others there are, and their sum.
-    pub(super) others: usize,
-    pub(super) rest: i128,
+    pub(in crate::html_report) others: usize,
+    pub(in crate::html_report) rest: i128,
     /// What the source attributes to nobody, however much it is.
-    pub(super) nobody: Option<i128>,
+    pub(in crate::html_report) nobody: Option<i128>,
 }
 
-pub(super) fn largest(sums: &Sums, most: usize) -> Top<'_> {
+pub(in crate::html_report) fn largest(sums: &Sums, most: usize) -> Top<'_> {
     let named = sums.iter().filter(|(id, _)| !id.is_empty());
     let mut first: Vec<(&str, i128)> = named.map(|(id, sum)| (id.as_str(), *sum)).collect();
     first.sort_by(|a, b| (b.1, a.0).cmp(&(a.1, b.0)));
@@ -104,7 +104,7 @@ pub(super) fn largest(sums: &Sums, most: usize) -> Top<'_> {
 }
 
 /// Adds without making a `String` for an id that is known: there are as many calls as rows.
-pub(super) fn bump(sums: &mut Sums, id: &str, amount: i128) -> Result<()> {
+pub(in crate::html_report) fn bump(sums: &mut Sums, id: &str, amount: i128) -> Result<()> {
     match sums.get_mut(id) {
         Some(sum) => money::add(sum, amount),
         None => {
