@@ -273,7 +273,7 @@ def state(dest) -> dict:
 
 
 def settled(dest, table: str) -> str:
-    return state(dest)["tables"][table]["settled"]
+    return state(dest)["tables"][table]["cursor"]
 
 
 def keep_copy(dest, name: str) -> pathlib.Path:

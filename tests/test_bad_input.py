@@ -552,7 +552,10 @@ STATES = {
     "empty": "",
     "truncated": '{"version":1,"tables":{"costs":{"settled":"2026-1',
     "not UTF-8": b"\xff\xfe\x00",
-    "newer": '{"version":2,"tables":{}}',
+    "newer": '{"version":3,"tables":{}}',
+    "of two versions": '{"version":2,"tables":{"costs":{"settled":"2026-11-20T00:00:00Z"}}}',
+    "a scope that is no scope": '{"version":2,"tables":{"codex_usage":{"scopes":{"workspace_id=ws_1":"2026-11-20T00:00:00Z"}}}}',
+    "a scope at an impossible time": '{"version":2,"tables":{"codex_usage":{"scopes":{"workspace_id=a":{"cursor":"+9999-12-31T00:00:00Z"}}}}}',
     "far newer": '{"version":999,"shards":[1,2,3]}',
     "foreign": '{"type":"GLOBAL","global":{"stream_states":[]}}',
     "a list": "[]",
@@ -587,10 +590,10 @@ def test_a_state_of_a_table_that_is_gone_is_kept(server, dest):
     sync(dest, server, "--tables", "users")
     path = dest / "_state/state.json"
     old = state(dest)
-    old["tables"]["my_costs"] = {"settled": "2026-01-01T00:00:00Z"}
+    old["tables"]["my_costs"] = {"cursor": "2026-01-01T00:00:00Z"}
     path.write_text(json.dumps(old))
     sync(dest, server, "--tables", "users")
-    assert state(dest)["tables"]["my_costs"]["settled"] == "2026-01-01T00:00:00Z"
+    assert state(dest)["tables"]["my_costs"]["cursor"] == "2026-01-01T00:00:00Z"
 
 
 def test_state_at_another_path(server, dest, tmp_path):
@@ -599,7 +602,7 @@ def test_state_at_another_path(server, dest, tmp_path):
     elsewhere = tmp_path / "elsewhere/my-state.json"
     sync(dest, server, "--tables", "users,costs", "--state", elsewhere)
     assert not (dest / "_state/state.json").exists()
-    cursor = json.loads(elsewhere.read_text())["tables"]["costs"]["settled"]
+    cursor = json.loads(elsewhere.read_text())["tables"]["costs"]["cursor"]
     run = sync(dest, server, "--tables", "costs", "--state", elsewhere)
     assert run.table("costs")["settled_before"] == cursor
     elsewhere.write_text("{}")

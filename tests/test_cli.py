@@ -90,7 +90,7 @@ def test_state_show_export_and_reset(simulator, tmp_path):
     dest, env = tmp_path / "lake", simulator.env()
     sync(dest, simulator, "--tables", "costs,usage_embeddings,users")
     shown = command("state", "show", "--dest", dest, env=env, code=0)
-    assert "costs" in shown.out and state(dest)["tables"]["costs"]["settled"][:10] in shown.out
+    assert "costs" in shown.out and state(dest)["tables"]["costs"]["cursor"][:10] in shown.out
     exported = json.loads(command("state", "export", "--dest", dest, env=env, code=0).out)
     assert exported == state(dest)
 
@@ -100,7 +100,7 @@ def test_state_show_export_and_reset(simulator, tmp_path):
     assert {table: contents(dest / table) for table in before} == before, "rows are not touched"
     assert "costs" in run.out + run.err
     sync(dest, simulator, "--tables", "costs")
-    assert state(dest)["tables"]["costs"]["settled"] == exported["tables"]["costs"]["settled"]
+    assert state(dest)["tables"]["costs"]["cursor"] == exported["tables"]["costs"]["cursor"]
 
 
 def test_state_needs_no_key(simulator, tmp_path):

@@ -626,7 +626,7 @@ def test_the_report_adds_up(simulator, tmp_path):
         for written in entry["objects"]:
             listed[written["path"]] = written
         if spec(name).get("slices"):
-            assert entry["settled_after"] == state(dest)["tables"][name]["settled"]
+            assert entry["settled_after"] == state(dest)["tables"][name]["cursor"]
             assert entry["settled_before"] is None
     there = {str(path.relative_to(dest)): path for path in dest.rglob("*.parquet")}
     assert listed.keys() == there.keys(), "every object is in the report, and none that is not there"

@@ -249,7 +249,7 @@ def test_events_outside_the_asked_window_are_kept_on_their_own_day(server, dest)
     for name, moment in moments.items():
         assert (dest / f"audit_logs/date={moment:%Y-%m-%d}/data.parquet").exists(), name
     state = json.loads((dest / "_state/state.json").read_text())
-    assert datetime.fromisoformat(state["tables"]["audit_logs"]["settled"]) <= datetime.now(timezone.utc)
+    assert datetime.fromisoformat(state["tables"]["audit_logs"]["cursor"]) <= datetime.now(timezone.utc)
     record("events of another time than was asked for", "of 1970, of 100 days ago, of next year and of 2299, twice", "nothing",
            "each once", "each once, on its own day; the cursor is not moved into the future; exit 0", TIME)
 
@@ -260,7 +260,7 @@ def test_a_clock_of_the_api_that_is_far_off_changes_nothing(server, dest, days):
     good = whole(page(*AFTER), date=date, expires=date, last_modified=date)
     trial = Trial(server, dest, TIME)
     trial.healthy(BEFORE)
-    before = json.loads((dest / "_state/state.json").read_text())["tables"]["users"]["settled"]
+    before = json.loads((dest / "_state/state.json").read_text())["tables"]["users"]["cursor"]
     server.acts[USERS] = [trial.spied(good)]
     run = trial.sync()
     assert seen(dest) == TRUE_AFTER and trial.during == [TRUE_BEFORE]

@@ -86,7 +86,7 @@ def forget_the_full_pass(dest, hours: float) -> None:
     path = dest / "_state/state.json"
     known = json.loads(path.read_text())
     earlier = time.gmtime(time.time() - hours * HOUR)
-    known["tables"]["batches"]["whole"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", earlier)
+    known["tables"]["batches"]["last_full_refresh_at"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", earlier)
     path.write_text(json.dumps(known))
 
 
@@ -201,11 +201,11 @@ def test_half_of_a_list_is_not_taken_for_all_of_it(scene):
     scene.add("proj_a", 450, ago=DAY)
     scene.add("proj_b", 30, ago=DAY)
     scene.run()
-    assert "whole" in state(scene.dest)["tables"]["batches"]
+    assert "last_full_refresh_at" in state(scene.dest)["tables"]["batches"]
     scene.add("proj_a", 350, ago=2 * HOUR, every=1, name="new")
     scene.broken = {"proj_a": 2}
     scene.run(code=2)
-    assert "whole" not in state(scene.dest)["tables"]["batches"]
+    assert "last_full_refresh_at" not in state(scene.dest)["tables"]["batches"]
     assert len(kept(scene)) == 450 + 30 + 200
     scene.broken = {}
     assert scene.run() == pages("proj_a", 8) + pages("proj_b", 1)
@@ -224,7 +224,7 @@ def test_the_gap_is_known_before_the_rows_above_it_are_there(scene):
     scene.add("proj_a", 350, ago=2 * HOUR, every=1, name="new")
     scene.broken = {"proj_a": 2}
     scene.run(code={2, 3}, **small_disk(4_096))
-    assert "whole" not in state(scene.dest)["tables"]["batches"]
+    assert "last_full_refresh_at" not in state(scene.dest)["tables"]["batches"]
     assert len(kept(scene)) == 480
 
 
@@ -245,7 +245,7 @@ def test_a_state_without_full_passes_reads_the_whole_list(scene):
     scene.add("proj_a", 450, ago=DAY)
     scene.run()
     path = scene.dest / "_state/state.json"
-    path.write_text(json.dumps({"version": 1, "tables": {"batches": {"settled": state(scene.dest)["tables"]["batches"]["settled"]}}}))
+    path.write_text(json.dumps({"version": 1, "tables": {"batches": {"settled": state(scene.dest)["tables"]["batches"]["cursor"]}}}))
     assert scene.run() == pages("proj_a", 5) + pages("proj_b", 1)
     assert len(scene.run()) == 2
 

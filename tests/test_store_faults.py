@@ -144,7 +144,7 @@ def test_a_store_that_refuses_in_the_middle(proxy, place, organization):
     run = sync(place, organization, *CHOSEN, code=2)
     assert list(failures(run.report)) == ["costs"] and "AccessDenied" in run.err
     days = sorted({row["start_time"] for row in true_rows(spec("costs"), organization.truth("costs"))})
-    settled = datetime.fromisoformat(state(place)["costs"]["settled"]).timestamp() * 1_000_000
+    settled = datetime.fromisoformat(state(place)["costs"]["cursor"]).timestamp() * 1_000_000
     assert settled <= days[0], "what lies before the first day is settled, no day is"
     assert_true(place, organization, [name for name in TABLES if name != "costs"])
     proxy.rules.clear()

@@ -205,7 +205,7 @@ def test_what_stands_in_the_destination_cannot_move_a_terminal(server, dest):
     (dest / folder).mkdir()
     (dest / folder / "data.parquet").write_bytes((dest / "users/data.parquet").read_bytes())
     state = json.loads((dest / "_state/state.json").read_text())
-    state["tables"][bad] = {"settled": "2026-01-01T00:00:00Z"}
+    state["tables"][bad] = {"cursor": "2026-01-01T00:00:00Z"}
     (dest / "_state/state.json").write_text(json.dumps(state))
     runs = [command("verify", "--dest", dest, code=4), command("state", "show", "--dest", dest, code=0), command("state", "reset", bad, "--dest", dest, code={0, 1})]
     (dest / "_runs/x.json").write_text(json.dumps({"tables": {bad: {"objects": [{"path": bad, "rows": 1, "bytes": 1}]}}}))

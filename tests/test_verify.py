@@ -209,7 +209,7 @@ def test_a_lost_state_is_derived_from_the_lake(company, lake, damage):
     derived = state(lake)["tables"]
     assert derived.keys() == known.keys(), "each table of this lake has rows"
     for table, entry in derived.items():
-        assert entry["settled"] <= known[table]["settled"], "never further than what was read"
+        assert entry["cursor"] <= known[table]["cursor"], "never further than what was read"
     assert {table: contents(lake / table) for table in TABLES} == before
     company.forget()
     sync(lake, company, *FLAGS)

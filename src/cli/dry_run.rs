@@ -125,7 +125,7 @@ impl Known {
         let span = windows.as_ref().and_then(|w| w.first().zip(w.last()));
         (planned.from, planned.until) = (span.map(|s| s.0.start), span.map(|s| s.1.end));
         let part = match &self.lake {
-            Some(lake) => Part::of(lake, table, self.state.tables.get(&table.name).copied(), now, plan.wish).await?,
+            Some(lake) => Part::of(lake, table, self.state.tables.get(&table.name).cloned(), now, plan.wish).await?,
             None => None,
         };
         planned.reads = match (&windows, &part) {
@@ -149,7 +149,7 @@ impl Known {
 
     fn windows(&self, plan: &Plan, table: &Table, now: DateTime<Utc>) -> Option<Vec<Window>> {
         let slices = table.slices.as_ref()?;
-        Some(plan::windows(slices, table.policy, self.state.settled(&table.name), now, plan.wish))
+        Some(plan::windows(slices, table.policy, self.state.cursor(&table.name), now, plan.wish))
     }
 
     /// How many are asked for a list of the table: parents, keys or workspaces.
@@ -158,7 +158,7 @@ impl Known {
         let values: Vec<&Vec<(String, String)>> =
             of_surface.flat_map(|a| &a.stands_for).filter(|values| table.can_be_asked_with(values)).collect();
         let Some(parent) = &table.parent else { return Ok(Some(values.len() as u64)) };
-        let (Some(lake), Some(_)) = (&self.lake, self.state.settled(&parent.table)) else { return Ok(None) };
+        let (Some(lake), Some(_)) = (&self.lake, self.state.cursor(&parent.table)) else { return Ok(None) };
         let agree = |bound: &[(String, String)], (name, value): &(String, String)| {
             bound.iter().all(|(n, v)| n != name || v == value)
         };
@@ -169,7 +169,7 @@ impl Known {
     /// What the table took in the newest run of the kind that is planned: its whole history, or what is new.
     fn last(&self, plan: &Plan, table: &Table, lists: Lists, in_part: bool) -> Option<Taken> {
         let days = table.slices.is_some();
-        if days && (plan.wish.since.is_some() || plan.wish.full_refresh || self.state.settled(&table.name).is_none()) {
+        if days && (plan.wish.since.is_some() || plan.wish.full_refresh || self.state.cursor(&table.name).is_none()) {
             // So many windows were never asked, or in a time that nobody remembers.
             return None;
         }

@@ -265,7 +265,14 @@ pub(crate) struct State {
 #[derive(Debug, Subcommand)]
 pub(crate) enum StateAction {
     /// Show how far each table is settled
-    Show(StateOf),
+    Show {
+        #[command(flatten)]
+        of: StateOf,
+
+        /// How to print it
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
     /// Forget tables, so that the next sync reads their whole history again
     Reset {
         /// Tables to forget (names, or patterns with *)

@@ -3,31 +3,29 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chrono::NaiveTime;
+use chrono::{DateTime, NaiveTime, Utc};
 use tokio_util::sync::CancellationToken;
 
 use super::reports::reports;
 use super::sync::destination;
-use super::{Exit, StateAction, StateOf};
+use super::{Exit, Format, StateAction, StateOf};
 use crate::config::File;
 use crate::console::{data, tell};
 use crate::error::{Error, Result};
-use crate::lake::{Found, Lake, Lease, State, StateFile};
+use crate::lake::{Found, Lake, Lease, ScopeState, State, StateFile, TableState};
 use crate::plan::midnight;
 use crate::report::{counted, text_table};
 use crate::schema::{Catalog, Policy, glob};
 
 pub(crate) async fn command(args: &super::State) -> Result<Exit> {
     match &args.action {
-        StateAction::Show(of) => {
-            let (_, file) = open(of)?;
+        StateAction::Show { of, format } => {
+            let (lake, file) = open(of)?;
             let state = file.load().await?;
-            let rows: Vec<Vec<String>> = state
-                .tables
-                .iter()
-                .map(|(name, t)| vec![name.clone(), t.settled.format("%Y-%m-%d %H:%M:%S UTC").to_string()])
-                .collect();
-            data(&text_table(&["table", "settled"], &rows, &[false, false]));
+            match format {
+                Format::Text => data(&text(&state)),
+                Format::Json => data(&(json(&lake, &state) + "\n")),
+            }
         }
         StateAction::Export(of) => {
             let (_, file) = open(of)?;
@@ -37,6 +35,33 @@ pub(crate) async fn command(args: &super::State) -> Result<Exit> {
         StateAction::Rebuild(of) => rebuild(of).await?,
     }
     Ok(Exit::Good)
+}
+
+fn text(state: &State) -> String {
+    let moment = |time: DateTime<Utc>| time.format("%Y-%m-%d %H:%M:%S UTC").to_string();
+    let row = |(name, table): (&String, &TableState)| vec![name.clone(), table.cursor.map(moment).unwrap_or_default()];
+    let rows: Vec<Vec<String>> = state.tables.iter().map(row).collect();
+    text_table(&["table", "settled"], &rows, &[false, false])
+}
+
+/// The state as one document. Unlike in the file, each table and scope has all its members, `null` where unknown.
+fn json(lake: &Lake, state: &State) -> String {
+    let scope =
+        |scope: &ScopeState| serde_json::json!({ "cursor": scope.cursor, "max_event_time": scope.max_event_time });
+    let table = |table: &TableState| {
+        let scopes: BTreeMap<&String, _> = table.scopes.iter().map(|(name, of)| (name, scope(of))).collect();
+        serde_json::json!({
+            "cursor": table.cursor,
+            "last_full_refresh_at": table.last_full_refresh_at,
+            "max_event_time": table.max_event_time,
+            "scopes": scopes,
+            "pending_files": table.pending_files,
+            "held_back": table.held_back,
+        })
+    };
+    let tables: BTreeMap<&String, _> = state.tables.iter().map(|(name, of)| (name, table(of))).collect();
+    let document = serde_json::json!({ "destination": lake.shown(), "tables": tables });
+    serde_json::to_string_pretty(&document).unwrap_or_default()
 }
 
 fn open(of: &StateOf) -> Result<(Arc<Lake>, StateFile)> {
@@ -100,7 +125,7 @@ async fn rebuild(of: &StateOf) -> Result<()> {
             }
         };
         let Some(settled) = settled else { continue };
-        state.settle(&name, settled);
+        state.set_cursor(&name, settled);
     }
     file.replace(&state).await?;
     lease.release().await;

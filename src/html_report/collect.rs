@@ -123,7 +123,7 @@ async fn fresh(lake: &Lake, catalog: &Catalog, state: &State) -> Result<Fresh> {
         fresh.tables.entry(found.table).or_default().object(found.day, found.bytes);
     }
     for (name, entry) in &mut fresh.tables {
-        entry.settled = state.settled(name);
+        entry.settled = state.cursor(name);
         if let Some(table) = catalog.get(name) {
             entry.surface = Some(table.surface);
             read_whole(lake, table, entry).await?;

@@ -1,9 +1,11 @@
-//! How far each table is settled: `_state/state.json`.
+//! How far each table has been read: `_state/state.json`.
 //!
 //! Small, readable, saved whole after every committed slice, and only after the
 //! slice's object is durable. A missing file means a first sync. A file that is
 //! not ours, cut short or from a newer version is refused: going on from a
-//! guess could skip data without anybody noticing.
+//! guess could skip data without anybody noticing. A file of version 1 is
+//! read and carried over: its `settled` is the `cursor`, its `whole` is
+//! `last_full_refresh_at`; version 1 knew no scopes.
 
 use std::collections::BTreeMap;
 
@@ -16,10 +18,12 @@ use tokio::sync::Mutex;
 use super::{Lake, storage};
 use crate::error::{Error, Result};
 
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
-/// Seconds from 1970 to 2300, where a settled moment can be.
+/// Seconds from 1970 to 2300, where a cursor can be.
 const POSSIBLE: std::ops::Range<i64> = 0..10_413_792_000;
+
+type Time = DateTime<Utc>;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -28,17 +32,106 @@ pub(crate) struct State {
     pub(crate) tables: BTreeMap<String, TableState>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// What is known of one table.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TableState {
-    /// Everything before it was read; whole tables: when they were last read whole.
-    pub(crate) settled: DateTime<Utc>,
+    /// All rows before this time were read; of a table that is read whole, the time when it was last read. With
+    /// scopes, the earliest of those that the last run read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cursor: Option<Time>,
+    /// Tables with partial reads: when every list was last read to its end. `None` if never, or if a list broke
+    /// off since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) last_full_refresh_at: Option<Time>,
     /// Log files: the newest event that the source says it has; it does not promise that all before it came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) max_event_time: Option<DateTime<Utc>>,
-    /// Tables that are read in part: when they were last read whole, without a hole since. None: never, or not surely.
+    pub(crate) max_event_time: Option<Time>,
+    /// Windowed tables that are read for several scopes (`workspace_id=ws_1`): each has a cursor of its own. Empty
+    /// for a table with one scope, and in what was carried over from version 1.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) scopes: BTreeMap<String, ScopeState>,
+    /// Log files that could not be read and that the cursor has passed: they are downloaded again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) pending_files: Vec<PendingFile>,
+    /// A snapshot that was held back because it would soft-delete an implausible share of the table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) whole: Option<DateTime<Utc>>,
+    pub(crate) held_back: Option<HeldBack>,
+}
+
+/// How far a table has been read for one scope: a workspace, an organization, a project.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ScopeState {
+    /// `None` if nothing was read yet: the scope's first sync reads its whole backfill.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cursor: Option<Time>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) max_event_time: Option<Time>,
+}
+
+/// A log file to download again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PendingFile {
+    pub(crate) id: String,
+    /// Where it is, below the surface's base URL.
+    pub(crate) path: String,
+    /// When the source closed the file.
+    pub(crate) time: Time,
+    /// The values bound into its list (`key.workspace`): which credential downloads it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) bindings: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) size: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) sha256: Option<String>,
+    /// When its download first failed.
+    pub(crate) first_failed: Time,
+}
+
+/// A snapshot that waits for a flag, or for the next run to say the same.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HeldBack {
+    /// SHA-256 of the keys that would be soft-deleted.
+    pub(crate) digest: String,
+    /// Rows that would be soft-deleted.
+    pub(crate) deletes: u64,
+    /// Rows of the table that are not deleted yet.
+    pub(crate) rows: u64,
+    /// When it was first held back.
+    pub(crate) since: Time,
+}
+
+/// The members of a table in a state file of version 1.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TableV1 {
+    settled: Time,
+    #[serde(default)]
+    max_event_time: Option<Time>,
+    #[serde(default)]
+    whole: Option<Time>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StateV1 {
+    #[serde(rename = "version")]
+    _version: u64,
+    tables: BTreeMap<String, TableV1>,
+}
+
+impl From<TableV1> for TableState {
+    fn from(old: TableV1) -> TableState {
+        TableState {
+            cursor: Some(old.settled),
+            last_full_refresh_at: old.whole,
+            max_event_time: old.max_event_time,
+            ..TableState::default()
+        }
+    }
 }
 
 impl Default for State {
@@ -47,35 +140,46 @@ impl Default for State {
     }
 }
 
+impl TableState {
+    /// Every cursor of the table, its own and those of its scopes.
+    fn cursors(&self) -> impl Iterator<Item = Time> {
+        self.cursor.into_iter().chain(self.scopes.values().filter_map(|scope| scope.cursor))
+    }
+}
+
 impl State {
-    pub(crate) fn settled(&self, table: &str) -> Option<DateTime<Utc>> {
-        self.tables.get(table).map(|t| t.settled)
+    pub(crate) fn cursor(&self, table: &str) -> Option<Time> {
+        self.tables.get(table).and_then(|t| t.cursor)
     }
 
-    /// Refuses a state from the future: a table that is settled later than now would not be read until then.
-    pub(crate) fn check_clock(&self, now: DateTime<Utc>) -> Result<()> {
-        let Some((name, table)) = self.tables.iter().find(|(_, t)| t.settled > now + chrono::Duration::days(1)) else {
-            return Ok(());
-        };
-        let settled = table.settled.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
-        Err(Error::integrity(format!("the state says that {name} is settled up to {settled}, which is not yet"))
+    /// Refuses a state from the future: a table whose cursor is later than now would not be read until then.
+    pub(crate) fn check_clock(&self, now: Time) -> Result<()> {
+        let late = |cursor: &Time| *cursor > now + chrono::Duration::days(1);
+        let found = self.tables.iter().find_map(|(name, table)| Some((name, table.cursors().find(late)?)));
+        let Some((name, cursor)) = found else { return Ok(()) };
+        let cursor = cursor.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+        Err(Error::integrity(format!("the state says that {name} was read up to {cursor}, which is not yet"))
             .hint(format!("set this machine's clock right; if a wrong clock wrote the state, `openai-elt state reset {name}` reads the table again")))
     }
 
-    pub(crate) fn settle(&mut self, table: &str, settled: DateTime<Utc>) {
-        let known = self.tables.entry(table.to_string());
-        known.or_insert(TableState { settled, max_event_time: None, whole: None }).settled = settled;
+    /// The state of a table, made where there is none.
+    pub(crate) fn table(&mut self, name: &str) -> &mut TableState {
+        self.tables.entry(name.to_string()).or_default()
     }
 
-    /// Notes that a settled table was read whole, or that nobody can be sure of it any more.
-    pub(crate) fn note_whole(&mut self, table: &str, whole: Option<DateTime<Utc>>) {
+    pub(crate) fn set_cursor(&mut self, table: &str, cursor: Time) {
+        self.table(table).cursor = Some(cursor);
+    }
+
+    /// Notes that a table with a cursor was read whole, or that nobody can be sure of it any more.
+    pub(crate) fn note_full_refresh(&mut self, table: &str, time: Option<Time>) {
         if let Some(state) = self.tables.get_mut(table) {
-            state.whole = whole;
+            state.last_full_refresh_at = time;
         }
     }
 
-    /// Notes how new the source says its newest event is. A table that is not settled at all has no place for it.
-    pub(crate) fn newest(&mut self, table: &str, time: DateTime<Utc>) {
+    /// Notes how new the source says its newest event is. A table that was never read has no place for it.
+    pub(crate) fn newest(&mut self, table: &str, time: Time) {
         if let Some(state) = self.tables.get_mut(table) {
             state.max_event_time = Some(time);
         }
@@ -90,23 +194,27 @@ impl State {
         };
         let value: serde_json::Value =
             serde_json::from_str(text).map_err(|e| refuse(format!("the state file is corrupt or cut short: {e}")))?;
-        match value.get("version").and_then(serde_json::Value::as_u64) {
-            Some(VERSION) => {}
+        let state = match value.get("version").and_then(serde_json::Value::as_u64) {
+            Some(1) => serde_json::from_value(value).map(|old: StateV1| State {
+                version: VERSION,
+                tables: old.tables.into_iter().map(|(name, table)| (name, table.into())).collect(),
+            }),
+            Some(VERSION) => serde_json::from_value(value),
             Some(newer) if newer > VERSION => {
                 return Err(Error::integrity(format!(
                     "the state file has version {newer}, this program knows version {VERSION}"
                 ))
                 .hint("it was written by a newer openai-elt: use that version"));
             }
-            _ => return Err(refuse("the state file is not one of openai-elt: it has no version 1".to_string())),
-        }
-        let state: State =
-            serde_json::from_value(value).map_err(|e| refuse(format!("the state file is corrupt: {e}")))?;
-        let impossible = state.tables.iter().find(|(_, table)| !POSSIBLE.contains(&table.settled.timestamp()));
-        match impossible {
-            Some((name, table)) => {
-                let settled = table.settled.to_rfc3339();
-                Err(refuse(format!("the state file is corrupt: no sync has settled `{name}` at {settled}")))
+            _ => return Err(refuse("the state file is not one of openai-elt: it has no version".to_string())),
+        };
+        let state: State = state.map_err(|e| refuse(format!("the state file is corrupt: {e}")))?;
+        let impossible = |cursor: &Time| !POSSIBLE.contains(&cursor.timestamp());
+        let found = state.tables.iter().find_map(|(name, table)| Some((name, table.cursors().find(impossible)?)));
+        match found {
+            Some((name, cursor)) => {
+                let cursor = cursor.to_rfc3339();
+                Err(refuse(format!("the state file is corrupt: no sync has read `{name}` up to {cursor}")))
             }
             None => Ok(state),
         }
@@ -242,14 +350,14 @@ mod tests {
         for (text, expected) in [
             ("", "cut short"),
             ("{\"version\":1,\"tab", "cut short"),
-            ("{\"version\":2,\"tables\":{}}", "version 2"),
+            ("{\"version\":3,\"tables\":{}}", "version 3"),
             ("{\"bookmarks\":{}}", "not one of openai-elt"),
             ("[]", "not one of openai-elt"),
             ("{\"version\":1}", "corrupt"),
             ("{\"version\":1,\"tables\":{\"a\":{\"settled\":\"soon\"}}}", "corrupt"),
             ("{\"version\":1,\"tables\":{},\"more\":1}", "corrupt"),
-            ("{\"version\":1,\"tables\":{\"a\":{\"settled\":\"-262143-01-01T00:00:00Z\"}}}", "no sync has settled `a`"),
-            ("{\"version\":1,\"tables\":{\"a\":{\"settled\":\"+9999-12-31T00:00:00Z\"}}}", "no sync has settled `a`"),
+            ("{\"version\":1,\"tables\":{\"a\":{\"settled\":\"-262143-01-01T00:00:00Z\"}}}", "no sync has read `a`"),
+            ("{\"version\":1,\"tables\":{\"a\":{\"settled\":\"+9999-12-31T00:00:00Z\"}}}", "no sync has read `a`"),
         ] {
             let error = State::parse(text).unwrap_err().to_string();
             assert!(error.contains(expected), "{text}: {error}");
@@ -266,20 +374,46 @@ mod tests {
         fn what_is_saved_is_loaded(tables in prop::collection::btree_map("[a-z_]{1,9}", 0_i64..4_000_000_000, 0..5)) {
             let mut state = State::default();
             for (table, seconds) in tables {
-                state.settle(&table, DateTime::from_timestamp(seconds, 0).unwrap());
+                let time = DateTime::from_timestamp(seconds, 0);
+                let state = state.table(&table);
+                state.cursor = time;
+                state.scopes.insert("workspace_id=ws_1".into(), ScopeState { cursor: None, max_event_time: time });
             }
             prop_assert_eq!(State::parse(&state.text()).unwrap(), state);
         }
     }
 
     #[test]
-    fn a_state_from_before_full_passes_says_that_there_was_none() {
-        let old = r#"{"version":1,"tables":{"files":{"settled":"2026-11-20T00:00:00Z"}}}"#;
-        let mut state = State::parse(old).unwrap();
-        assert_eq!(state.tables["files"].whole, None);
-        let whole = DateTime::from_timestamp(1_795_000_000, 0);
-        state.note_whole("files", whole);
-        state.settle("files", DateTime::from_timestamp(1_795_003_600, 0).unwrap());
-        assert_eq!(State::parse(&state.text()).unwrap().tables["files"].whole, whole);
+    fn a_state_of_version_1_is_carried_over() {
+        let old = r#"{"version":1,"tables":{"files":{"settled":"2026-11-20T00:00:00Z","whole":"2026-11-19T00:00:00Z"},
+            "log_auth":{"settled":"2026-11-20T00:00:00Z","max_event_time":"2026-11-19T23:00:00Z"}}}"#;
+        let state = State::parse(old).unwrap();
+        let time = |text: &str| DateTime::parse_from_rfc3339(text).ok().map(|t| t.to_utc());
+        let (files, logs) = (&state.tables["files"], &state.tables["log_auth"]);
+        assert_eq!(files.cursor, time("2026-11-20T00:00:00Z"));
+        assert_eq!(files.last_full_refresh_at, time("2026-11-19T00:00:00Z"));
+        assert_eq!((logs.max_event_time, logs.last_full_refresh_at), (time("2026-11-19T23:00:00Z"), None));
+        assert!(logs.scopes.is_empty());
+        assert!(state.text().contains("\"version\": 2"));
+        assert_eq!(State::parse(&state.text()).unwrap(), state);
+        // Members of one version are unknown to the other.
+        assert!(State::parse(&old.replace("\"version\":1", "\"version\":2")).is_err());
+    }
+
+    #[test]
+    fn what_waits_is_kept() {
+        let mut state = State::default();
+        let time = DateTime::from_timestamp(1_795_000_000, 0).unwrap();
+        state.table("log_auth").pending_files.push(PendingFile {
+            id: "file-1".into(),
+            path: "/compliance/workspaces/ws_1/logs/file-1".into(),
+            time,
+            bindings: BTreeMap::from([("key.workspace".to_string(), "ws_1".to_string())]),
+            size: Some(10),
+            sha256: None,
+            first_failed: time,
+        });
+        state.table("users").held_back = Some(HeldBack { digest: "ab".into(), deletes: 150, rows: 250, since: time });
+        assert_eq!(State::parse(&state.text()).unwrap(), state);
     }
 }

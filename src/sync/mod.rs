@@ -183,7 +183,7 @@ pub(crate) async fn run(run: Arc<Run>) {
 /// One table with its end noted; false when its children cannot be read either.
 async fn guarded(run: &Arc<Run>, table: &Arc<Table>, failed_parent: Option<String>) -> bool {
     let tracks: Vec<Arc<Track>> = group(run, table).iter().map(|t| run.track(t)).collect();
-    let settled = run.state.lock().await.settled(&table.name);
+    let settled = run.state.lock().await.cursor(&table.name);
     tracks.iter().for_each(|t| t.start(settled));
     let outcome = match (&table.retired, failed_parent) {
         (Some(text), _) => Err(Error::new(Kind::Retired, text.clone())),
@@ -234,7 +234,7 @@ async fn sync(run: &Arc<Run>, table: &Arc<Table>) -> Result<()> {
     for table in &tables {
         existing.push(run.lake.days(table).await?);
     }
-    let settled = run.state.lock().await.settled(&table.name);
+    let settled = run.state.lock().await.cursor(&table.name);
     if let (Some(settled), Some(_)) = (settled, &table.files)
         && let Some(text) = plan::gap(settled, run.now, slices.history)
     {
@@ -296,7 +296,7 @@ async fn sync(run: &Arc<Run>, table: &Arc<Table>) -> Result<()> {
 
 /// A table that is one object: read whole, or down to what is known.
 async fn whole(run: &Run, table: &Arc<Table>, tables: &[Arc<Table>]) -> Result<()> {
-    let known = run.state.lock().await.tables.get(&table.name).copied();
+    let known = run.state.lock().await.tables.get(&table.name).cloned();
     let part = Part::of(&run.lake, table, known, run.now, run.wish).await?;
     let sinks = tables.iter().map(|t| Sink::new(&run.lake, t, None, run.micros())).collect();
     let drained = read::drain(run, table, sinks, None, part.as_ref()).await?;
@@ -304,7 +304,7 @@ async fn whole(run: &Run, table: &Arc<Table>, tables: &[Arc<Table>]) -> Result<(
     if torn && table.is_read_in_part() {
         // Before the rows can be seen: behind half of a list the next run would stop too early.
         let mut state = run.state.lock().await;
-        state.note_whole(&table.name, None);
+        state.note_full_refresh(&table.name, None);
         run.state_file.save(&state).await?;
     }
     if in_part {
@@ -367,12 +367,12 @@ async fn checkpoint(
 ) -> Result<()> {
     let mut state = run.state.lock().await;
     for table in tables {
-        if let Some(settled) = moved(state.settled(&table.name)) {
-            state.settle(&table.name, settled);
+        if let Some(settled) = moved(state.cursor(&table.name)) {
+            state.set_cursor(&table.name, settled);
             run.track(table).settled(settled);
         }
         if whole && table.is_read_in_part() {
-            state.note_whole(&table.name, Some(run.now));
+            state.note_full_refresh(&table.name, Some(run.now));
         }
     }
     run.state_file.save(&state).await

@@ -61,12 +61,12 @@ impl Part {
         wish: Wish,
     ) -> Result<Option<Arc<Part>>> {
         let Some(state) = state.filter(|_| table.is_read_in_part()) else { return Ok(None) };
-        if is_full_pass(state.whole, table.full_every, now, wish) {
+        if is_full_pass(state.last_full_refresh_at, table.full_every, now, wish) {
             return Ok(None);
         }
-        let newest = match &table.newest_first {
-            Some(newest) => Some(known(lake, table, newest, state.settled.timestamp_micros() - LATE).await?),
-            None => None,
+        let newest = match (&table.newest_first, state.cursor) {
+            (Some(newest), Some(cursor)) => Some(known(lake, table, newest, cursor.timestamp_micros() - LATE).await?),
+            _ => None,
         };
         let read = match &table.unchanged_since {
             Some(_) => read(lake, table).await?,

@@ -27,7 +27,7 @@ pub fn state_file(text: &str) -> Result<(), String> {
         other => return Err(format!("saved and loaded, it is {other:?}")),
     }
     let table = catalog().get("audit_logs").ok_or("no table audit_logs")?;
-    state.tables.values().try_for_each(|settled| planned(table, Some(settled.settled)))
+    state.tables.values().try_for_each(|state| planned(table, state.cursor))
 }
 
 /// Reads the text of a configuration file, and puts what is accepted to use.
