@@ -1,5 +1,7 @@
-//! Table + state + now → what to ask: windows of time, and how the settled cursor moves.
+//! Table + state + now → what to ask: windows of time, and how the cursor moves.
 //!
+//! `now` is the source's time (see `fetch::Clock`): no window reaches beyond it, and
+//! no cursor passes it. What lies further back than the source keeps is not asked for.
 //! Pure. A window is half-open and in UTC; it is what one chain of requests
 //! covers, and it may hold many day slices. The look-back starts from the
 //! settled cursor, never from the start of the previous read: a window that
@@ -51,6 +53,8 @@ pub(crate) fn windows(
         (None, Some(settled)) => settled - Duration::seconds(slices.lookback),
         (None, None) => history,
     };
+    let floor = floor(slices, now);
+    let start = floor.map_or(start, |floor| start.max(floor));
     let end = wish.until.unwrap_or(now);
     // A replaced day is asked for whole, from its first second to its last.
     let (start, end) = match policy {
@@ -61,6 +65,50 @@ pub(crate) fn windows(
     // An answer holds all buckets of its days, and nobody knows yet how large they are: of many days a few come first.
     let first = if policy == Policy::Replace { Duration::days(FIRST).min(window) } else { window };
     split(start, end, if end - start > window { first } else { window }, window)
+}
+
+/// The first midnight whose day the source may still have. `None` if nobody knows of a limit.
+fn floor(slices: &Slices, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    Some(midnight(now.checked_sub_signed(Duration::try_seconds(slices.retention?)?)?))
+}
+
+/// A cursor to go on from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Start {
+    /// `None`: the whole backfill is read.
+    pub(crate) cursor: Option<DateTime<Utc>>,
+    /// What the source no longer has, of the time after the cursor.
+    pub(crate) gap: Option<Window>,
+    /// The cursor that was later than the source's time, so that nobody knows what lies before it.
+    pub(crate) untrue: Option<DateTime<Utc>>,
+}
+
+/// How much later than the source's time a cursor may be: `Date` has whole seconds.
+const ROUNDING: Duration = Duration::seconds(5);
+
+/// Where to go on from a cursor of the state, at the source's time `now`.
+///
+/// A cursor that is later than now was written by a run with a wrong clock. Between the real time of that run and
+/// the cursor nothing was read, and the state does not say when that was: nothing is known to be read. A cursor that
+/// is earlier than the source keeps is moved up: what lies between is a gap.
+pub(crate) fn start(slices: &Slices, policy: Policy, cursor: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Start {
+    let Some(cursor) = cursor else { return Start::default() };
+    if cursor > now + ROUNDING {
+        return Start { untrue: Some(cursor), ..Start::default() };
+    }
+    let Some(floor) = floor(slices, now) else { return Start { cursor: Some(cursor), ..Start::default() } };
+    // Whole days are asked for of buckets; events are gone to the second.
+    let kept = match policy {
+        Policy::Merge => now - Duration::seconds(slices.retention.unwrap_or_default()),
+        _ => floor,
+    };
+    let gap = (cursor < kept).then_some(Window { start: cursor, end: kept });
+    Start { cursor: Some(cursor.max(floor)), gap, untrue: None }
+}
+
+/// A window as far as it is settled at the source's time `bound`: no cursor passes it.
+pub(crate) fn until(window: Window, bound: DateTime<Utc>) -> Window {
+    Window { end: window.end.min(bound).max(window.start), ..window }
 }
 
 /// Days of the first of several windows of buckets.
@@ -123,21 +171,11 @@ pub(crate) fn settles(window: Window, hold: Option<DateTime<Utc>>, held: &mut bo
     Some(hold.map_or(window, |hold| Window { end: window.end.min(hold), ..window }))
 }
 
-/// What to say when the source forgets before it is asked again: it keeps `kept` seconds.
-pub(crate) fn gap(settled: DateTime<Utc>, now: DateTime<Utc>, kept: i64) -> Option<String> {
-    let (gap, kept) = ((now - settled).num_hours(), kept / 3_600);
-    if gap > kept {
-        let lost = now - Duration::hours(kept);
-        return Some(format!(
-            "the last sync was {} days ago and the source keeps {}: events from {} to {} are lost",
-            gap / 24,
-            kept / 24,
-            settled.format("%Y-%m-%dT%H:%MZ"),
-            lost.format("%Y-%m-%dT%H:%MZ"),
-        ));
-    }
-    let near = gap * 10 > kept * 8;
-    near.then(|| format!("the last sync was {} days ago and the source keeps {}: sync more often", gap / 24, kept / 24))
+/// What to say of a cursor before the source forgets what lies behind it.
+pub(crate) fn nears_the_limit(slices: &Slices, cursor: DateTime<Utc>, now: DateTime<Utc>) -> Option<String> {
+    let (age, kept) = ((now - cursor).num_hours(), slices.retention? / 3_600);
+    let near = age * 10 > kept * 8;
+    near.then(|| format!("the last sync was {} days ago and the source keeps {}: sync more often", age / 24, kept / 24))
 }
 
 pub(crate) fn midnight(time: DateTime<Utc>) -> DateTime<Utc> {
@@ -170,6 +208,7 @@ mod tests {
             window,
             lookback,
             history: 40 * 86_400,
+            retention: None,
         }
     }
 
@@ -244,12 +283,44 @@ mod tests {
         }
     }
 
+    fn kept(days: i64) -> Slices {
+        Slices { retention: Some(days * DAYS), ..slices(DAYS, 3_600) }
+    }
+
+    #[test]
+    fn a_cursor_that_the_source_does_not_reach_is_moved_up() {
+        let old = Some(at("2026-10-01T00:00:00Z"));
+        let merge = start(&kept(30), Policy::Merge, old, at(NOW));
+        let gap = Window { start: at("2026-10-01T00:00:00Z"), end: at("2026-10-22T05:30:00Z") };
+        assert_eq!(merge, Start { cursor: Some(at("2026-10-22T00:00:00Z")), gap: Some(gap), untrue: None });
+        let replace = start(&kept(30), Policy::Replace, old, at(NOW));
+        assert_eq!(replace.gap, Some(Window { end: at("2026-10-22T00:00:00Z"), ..gap }));
+        assert_eq!(replace.cursor, merge.cursor);
+        // The last day that is kept is asked for whole, and nothing is missing.
+        let edge = Some(at("2026-10-22T00:00:00Z"));
+        assert_eq!(start(&kept(30), Policy::Replace, edge, at(NOW)), Start { cursor: edge, ..Start::default() });
+        assert_eq!(start(&slices(DAYS, 0), Policy::Merge, old, at(NOW)), Start { cursor: old, ..Start::default() });
+        assert_eq!(start(&kept(30), Policy::Merge, None, at(NOW)), Start::default());
+    }
+
+    #[test]
+    fn a_cursor_from_the_future_is_none() {
+        for (cursor, untrue) in [("2026-11-21T05:30:05Z", false), ("2026-11-21T05:30:06Z", true)] {
+            let cursor = at(cursor);
+            let expected = if untrue {
+                Start { untrue: Some(cursor), ..Start::default() }
+            } else {
+                Start { cursor: Some(cursor), ..Start::default() }
+            };
+            assert_eq!(start(&kept(30), Policy::Merge, Some(cursor), at(NOW)), expected);
+        }
+    }
+
     #[test]
     fn a_gap_is_told_before_it_costs_events() {
-        let gap = |settled: &str| gap(at(settled), at(NOW), 30 * 86_400);
-        assert_eq!(gap("2026-11-01T00:00:00Z"), None);
-        assert!(gap("2026-10-25T00:00:00Z").unwrap().contains("sync more often"));
-        assert!(gap("2026-10-01T00:00:00Z").unwrap().contains("2026-10-01T00:00Z to 2026-10-22T05:30Z are lost"));
+        let tell = |cursor: &str| nears_the_limit(&kept(30), at(cursor), at(NOW));
+        assert_eq!(tell("2026-11-01T00:00:00Z"), None);
+        assert!(tell("2026-10-25T00:00:00Z").unwrap().contains("sync more often"));
     }
 
     #[test]
@@ -280,8 +351,9 @@ mod tests {
             until in prop::option::of(ago(1_000 * DAYS)),
             full_refresh in any::<bool>(),
             days in 0_u64..50,
+            retention in prop::option::of(DAYS..400 * DAYS),
         ) {
-            let slices = Slices { history, ..slices(window * DAYS, lookback) };
+            let slices = Slices { history, retention, ..slices(window * DAYS, lookback) };
             let wish = Wish { since, until, full_refresh };
             let got = windows(&slices, policy, settled, at(NOW), wish);
             let start = match (since, settled.filter(|_| !full_refresh)) {
@@ -289,6 +361,7 @@ mod tests {
                 (None, Some(settled)) => settled - Duration::seconds(lookback),
                 (None, None) => midnight(at(NOW) - Duration::seconds(history)),
             };
+            let start = retention.map_or(start, |kept| start.max(midnight(at(NOW) - Duration::seconds(kept))));
             let end = until.unwrap_or(at(NOW));
             let (Some(first), Some(last)) = (got.first(), got.last()) else {
                 prop_assert!(start >= end, "nothing is asked for between {start} and {end}");

@@ -21,7 +21,7 @@ use crate::lake::{Lake, State, StateFile};
 use crate::plan::{self, Window};
 use crate::report::{counted, text_table};
 use crate::schema::Table;
-use crate::sync::{Part, count_parents};
+use crate::sync::{Part, count_parents, scope, scope_cursor};
 
 /// Runs that are looked at for what a table took: enough to hold one of each kind.
 const RUNS: usize = 30;
@@ -125,7 +125,7 @@ impl Known {
         let span = windows.as_ref().and_then(|w| w.first().zip(w.last()));
         (planned.from, planned.until) = (span.map(|s| s.0.start), span.map(|s| s.1.end));
         let part = match &self.lake {
-            Some(lake) => Part::of(lake, table, self.state.tables.get(&table.name).cloned(), now, plan.wish).await?,
+            Some(lake) => Part::of(lake, table, self.state.tables.get(&table.name), now, plan.wish).await?,
             None => None,
         };
         planned.reads = match (&windows, &part) {
@@ -147,9 +147,19 @@ impl Known {
         Ok(planned)
     }
 
-    fn windows(&self, plan: &Plan, table: &Table, now: DateTime<Utc>) -> Option<Vec<Window>> {
+    fn windows(&self, plan: &Plan, table: &Arc<Table>, now: DateTime<Utc>) -> Option<Vec<Window>> {
         let slices = table.slices.as_ref()?;
-        Some(plan::windows(slices, table.policy, self.state.cursor(&table.name), now, plan.wish))
+        let scopes = plan.access.iter().filter(|a| a.surface == table.surface).flat_map(|a| &a.stands_for);
+        let scopes = scopes.filter(|values| table.parent.is_none() && table.can_be_asked_with(values));
+        let tables = [Arc::clone(table)];
+        // The scope that is furthest behind: what is read for the others is less.
+        let cursors = scopes.map(|values| scope_cursor(&self.state, &tables, &scope(table, values)));
+        let cursor = match table.parent {
+            Some(_) => self.state.cursor(&table.name),
+            None => cursors.collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().min()),
+        };
+        let start = plan::start(slices, table.policy, cursor, now);
+        Some(plan::windows(slices, table.policy, start.cursor, now, plan.wish))
     }
 
     /// How many are asked for a list of the table: parents, keys or workspaces.

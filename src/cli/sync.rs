@@ -13,13 +13,13 @@ use super::{Common, Exit, Format};
 use crate::config::{self, Access, File, Selection};
 use crate::console::{data, tell};
 use crate::error::{Error, Result};
-use crate::fetch::Client;
 use crate::fetch::Retry;
+use crate::fetch::{Client, Clock};
 use crate::lake::{Lake, Lease, StateFile};
 use crate::plan::Wish;
 use crate::report::{Progress, RunReport, Track, attention, summary};
 use crate::schema::{Catalog, Surface, duration_seconds};
-use crate::sync::{Run, Source};
+use crate::sync::{Run, Source, Stamp};
 
 /// Requests in flight for a key, when nothing else is said.
 const CONCURRENCY: usize = 64;
@@ -111,9 +111,11 @@ impl Plan {
 
     fn sources(&self) -> Result<BTreeMap<Surface, Vec<Source>>> {
         let mut sources: BTreeMap<Surface, Vec<Source>> = BTreeMap::new();
+        let mut clocks: BTreeMap<&str, Arc<Clock>> = BTreeMap::new();
         for access in &self.access {
             let client = Client::new(access.surface, &access.base, access.key.clone(), self.concurrency, self.retry)?;
-            let client = Arc::new(client.of_project(access.project()));
+            let clock = clocks.entry(&access.base).or_insert_with(|| Arc::new(Clock::new()));
+            let client = Arc::new(client.of_project(access.project()).with_clock(Arc::clone(clock)));
             let each = access.stands_for.iter().map(|v| Source { client: Arc::clone(&client), values: v.clone() });
             sources.entry(access.surface).or_default().extend(each);
         }
@@ -151,7 +153,7 @@ pub(crate) async fn perform(plan: Plan, now: DateTime<Utc>) -> Result<RunReport>
     let lake = Arc::new(Lake::open(&plan.dest)?);
     let state_file = StateFile::open(&lake, plan.state.as_deref())?;
     // Read first: a state that is refused must be found before anything is touched.
-    state_file.load().await?.check_clock(now)?;
+    state_file.load().await?;
     let stop = CancellationToken::new();
     let signals = tokio::spawn(stop_on_signal(stop.clone()));
     let lease = Lease::wait(&lake, &run_id, &stop, plan.lock_wait).await?;
@@ -175,6 +177,7 @@ pub(crate) async fn perform(plan: Plan, now: DateTime<Utc>) -> Result<RunReport>
         state: Mutex::new(state),
         sources,
         now,
+        stamp: Stamp::default(),
         wish: plan.wish,
         strict: plan.strict,
         download_files: plan.download_files,

@@ -169,6 +169,7 @@ fn describe(table: &Table) -> Value {
             "window_seconds": s.window,
             "lookback_seconds": s.lookback,
             "history_seconds": s.history,
+            "retention_seconds": s.retention,
         })),
         "request": {
             "method": table.request.method,

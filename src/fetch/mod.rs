@@ -5,6 +5,7 @@
 
 pub(crate) mod budget;
 mod call;
+mod clock;
 pub(crate) mod cure;
 mod file;
 mod list;
@@ -30,6 +31,7 @@ use crate::secret::Secret;
 use crate::tls;
 use budget::{Budget, Permit};
 pub(crate) use call::Call;
+pub(crate) use clock::{Clock, agrees, corrected};
 use cure::cure;
 pub(crate) use file::FileRef;
 pub(crate) use list::{Enough, List};
@@ -79,6 +81,8 @@ pub(crate) struct Client {
     project: Option<String>,
     /// The first 401: the others would only repeat it.
     denied: OnceLock<Error>,
+    /// The clock of the host, shared with the other clients of it.
+    clock: Arc<Clock>,
 }
 
 /// A good answer: its body, or for a file the signed address that it is at.
@@ -121,7 +125,17 @@ impl Client {
             retry,
             project: None,
             denied: OnceLock::new(),
+            clock: Arc::new(Clock::new()),
         })
+    }
+
+    /// Shares the clock of a host with its other clients.
+    pub(crate) fn with_clock(self, clock: Arc<Clock>) -> Client {
+        Client { clock, ..self }
+    }
+
+    pub(crate) fn clock(&self) -> &Arc<Clock> {
+        &self.clock
     }
 
     /// Holds the key to the project that it was named after.
@@ -212,6 +226,10 @@ impl Client {
         let status = response.status().as_u16();
         tracing::trace!(path = %call.path, status, "answer");
         let header = |name: &str| response.headers().get(name).and_then(|v| v.to_str().ok());
+        // A 5xx can be that of a machine on the way, with a clock of its own.
+        if status < 500 {
+            self.clock.observe(header);
+        }
         let (verdict, limit) = (verdict(status, header, Utc::now()), told(header));
         if let Some(error) = self.misnamed(header("openai-project")) {
             return Attempt::Fail(error);
@@ -319,13 +337,7 @@ pub(crate) fn refusal(surface: Surface, key: &Secret, path: &str, status: u16, k
         true => format!("{path} answered {status}"),
         false => format!("{path} answered {status}: {said}"),
     };
-    let hint = match (status, surface) {
-        (422, Surface::Codex) => {
-            "Codex analytics reach back 90 days: ask for less by --since, or by history in the configuration"
-        }
-        _ => cure(surface, kind),
-    };
-    Error::new(kind, message).hint(hint).refused(Refusal { status, code, text: said })
+    Error::new(kind, message).hint(cure(surface, kind)).refused(Refusal { status, code, text: said })
 }
 
 /// Whether nobody on the way can read along: https, or this machine itself.

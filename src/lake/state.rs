@@ -152,16 +152,6 @@ impl State {
         self.tables.get(table).and_then(|t| t.cursor)
     }
 
-    /// Refuses a state from the future: a table whose cursor is later than now would not be read until then.
-    pub(crate) fn check_clock(&self, now: Time) -> Result<()> {
-        let late = |cursor: &Time| *cursor > now + chrono::Duration::days(1);
-        let found = self.tables.iter().find_map(|(name, table)| Some((name, table.cursors().find(late)?)));
-        let Some((name, cursor)) = found else { return Ok(()) };
-        let cursor = cursor.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
-        Err(Error::integrity(format!("the state says that {name} was read up to {cursor}, which is not yet"))
-            .hint(format!("set this machine's clock right; if a wrong clock wrote the state, `openai-elt state reset {name}` reads the table again")))
-    }
-
     /// The state of a table, made where there is none.
     pub(crate) fn table(&mut self, name: &str) -> &mut TableState {
         self.tables.entry(name.to_string()).or_default()

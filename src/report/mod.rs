@@ -72,7 +72,18 @@ pub(crate) struct TableReport {
     pub(crate) objects: Vec<ObjectReport>,
     pub(crate) skipped: Vec<Skipped>,
     pub(crate) warnings: Vec<String>,
+    /// Times of which nothing can be read any more: the source does not keep them.
+    pub(crate) gaps: Vec<Gap>,
     pub(crate) error: Option<Failure>,
+}
+
+/// What was lost because the last sync was too long ago.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Gap {
+    /// `workspace_id=ws_1`; empty for a table without scopes.
+    pub(crate) scope: String,
+    pub(crate) from: DateTime<Utc>,
+    pub(crate) to: DateTime<Utc>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -129,6 +140,7 @@ struct Notes {
     objects: Vec<ObjectReport>,
     skipped: Vec<Skipped>,
     warnings: Vec<String>,
+    gaps: Vec<Gap>,
     error: Option<Failure>,
 }
 
@@ -217,6 +229,21 @@ impl Track {
         }
     }
 
+    pub(crate) fn gap(&self, gap: Gap) {
+        let mut notes = self.notes();
+        if !notes.gaps.contains(&gap) {
+            notes.gaps.push(gap);
+        }
+    }
+
+    /// Forgets what was read, when it is read again from the beginning.
+    pub(crate) fn begin_again(&self) {
+        self.rows.store(0, Ordering::Relaxed);
+        let mut notes = self.notes();
+        notes.skipped.clear();
+        notes.warnings.clear();
+    }
+
     /// Ends the table. `seconds` runs from [`Track::start`].
     pub(crate) fn end(&self, status: &str, error: Option<&Error>) {
         let started = *self.started.lock().unwrap_or_else(PoisonError::into_inner);
@@ -251,6 +278,7 @@ impl Track {
             objects: notes.objects.clone(),
             skipped: notes.skipped.clone(),
             warnings: misfits.chain(notes.warnings.iter().cloned()).collect(),
+            gaps: notes.gaps.clone(),
             error: notes.error.clone(),
         }
     }

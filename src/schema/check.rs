@@ -314,6 +314,7 @@ fn slices(source: &Source, origin: &Source, file: &file::Slices, columns: &[Colu
         window,
         lookback: seconds(&file.lookback)?,
         history: seconds(&file.history)?,
+        retention: file.retention.as_ref().map(seconds).transpose()?,
     })
 }
 

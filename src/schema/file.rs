@@ -130,6 +130,7 @@ pub(super) struct Slices {
     pub(super) window: Spanned<String>,
     pub(super) lookback: Spanned<String>,
     pub(super) history: Spanned<String>,
+    pub(super) retention: Option<Spanned<String>>,
     pub(super) policy: Spanned<Policy>,
 }
 

@@ -125,6 +125,8 @@ pub(crate) struct Slices {
     pub(crate) window: i64,
     pub(crate) lookback: i64,
     pub(crate) history: i64,
+    /// How far back the source can be asked: what is older is gone there. `None` if nobody knows of a limit.
+    pub(crate) retention: Option<i64>,
 }
 
 /// A list that comes newest first, and whose old rows no longer change.

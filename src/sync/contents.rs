@@ -35,8 +35,9 @@ struct Wanted {
 /// Keeps what is new of the table's files. What cannot be had is told, and fails nothing else.
 pub(super) async fn keep(run: &Run, table: &Arc<Table>) -> Result<()> {
     let (Some(contents), Some(slices)) = (&table.contents, &table.slices) else { return Ok(()) };
-    let since = run.now - Duration::seconds(contents.kept);
-    let days: Vec<NaiveDate> = since.date_naive().iter_days().take_while(|day| *day <= run.now.date_naive()).collect();
+    let since = run.time(table) - Duration::seconds(contents.kept);
+    let days: Vec<NaiveDate> =
+        since.date_naive().iter_days().take_while(|day| *day <= run.time(table).date_naive()).collect();
     let mut known = run.lake.blobs(days.iter().copied()).await?;
     let mut gone = 0;
     for day in days {

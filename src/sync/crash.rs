@@ -152,6 +152,7 @@ impl Scene {
                 vec![Source { client: Arc::clone(&self.client), values: Vec::new() }],
             )]),
             now: self.began + Duration::microseconds(i64::try_from(number).unwrap()),
+            stamp: super::Stamp::default(),
             wish: Wish { since: Some(self.began - Duration::days(8)), ..Wish::default() },
             strict: false,
             download_files: false,

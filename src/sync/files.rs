@@ -54,7 +54,7 @@ pub(super) fn events<'a>(
                 Step::Pass(event) => event,
                 Step::Download(unit, file) => match unit.client.download(&file, &meter).await {
                     Ok(text) => Event::File(unit, file, text),
-                    Err(error) => failed(&file, error),
+                    Err(error) => failed(unit, &file, error),
                 },
             })
         }
@@ -63,15 +63,17 @@ pub(super) fn events<'a>(
 }
 
 /// What the source has forgotten cannot be asked for again: only that does not hold the cursor.
-fn failed(file: &FileRef, error: Error) -> Event {
+fn failed(unit: Arc<Unit>, file: &FileRef, error: Error) -> Event {
     let gone = matches!(error.kind, Kind::NotThere | Kind::Retired);
     let time = DateTime::parse_from_rfc3339(&file.time).map_or(DateTime::<Utc>::UNIX_EPOCH, |t| t.to_utc());
     let error = error.at(format!("file {}", plain(&file.id)));
     match gone {
-        true => Event::FileFailed(None, error.rather("the source no longer has this file: what was in it is lost")),
+        true => {
+            Event::FileFailed(unit, None, error.rather("the source no longer has this file: what was in it is lost"))
+        }
         false => {
             let cure = "the next run asks for this file again; the settled cursor does not pass it";
-            Event::FileFailed(Some(time), error.rather(cure))
+            Event::FileFailed(unit, Some(time), error.rather(cure))
         }
     }
 }

@@ -13,15 +13,17 @@ mod parents;
 mod part;
 mod read;
 mod refusal;
+mod scopes;
 mod sink;
 mod tally;
 mod units;
+mod windows;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, SubsecRound, TimeDelta, Utc};
 use tokio::runtime::Builder;
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit, oneshot};
 use tokio::task::JoinSet;
@@ -29,16 +31,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::FILE_THREADS;
 use crate::error::{Error, Kind, Result};
+use crate::fetch::{agrees, corrected};
 use crate::lake::{Lake, State, StateFile};
-use crate::plan::{self, Wish};
+use crate::plan::Wish;
 use crate::report::{Track, counted};
 use crate::schema::{Catalog, Policy, Surface, Table};
 pub(crate) use parents::count as count_parents;
 pub(crate) use part::Part;
 use read::Extent;
 pub(crate) use refusal::{Instead, instead};
+pub(crate) use scopes::cursor as scope_cursor;
 use sink::Sink;
-pub(crate) use units::Source;
+pub(crate) use units::{Source, scope};
 
 /// Windows of one table that are read at the same time.
 const WINDOWS: usize = 8;
@@ -57,6 +61,13 @@ const UNKNOWN: u32 = 16;
 /// Tables that are synced at the same time; bounds memory, the rate budget bounds requests.
 const TABLES: usize = 8;
 
+/// What becomes known of the time while a run goes on.
+#[derive(Debug, Default)]
+pub(crate) struct Stamp {
+    micros: OnceLock<i64>,
+    is_told: AtomicBool,
+}
+
 /// Everything that one run shares.
 pub(crate) struct Run {
     pub(crate) catalog: Catalog,
@@ -64,8 +75,10 @@ pub(crate) struct Run {
     pub(crate) state_file: StateFile,
     pub(crate) state: Mutex<State>,
     pub(crate) sources: BTreeMap<Surface, Vec<Source>>,
-    /// The moment of the run; read once.
+    /// When the run began, by this machine's clock; read once.
     pub(crate) now: DateTime<Utc>,
+    /// The source's time of that, once it is known.
+    pub(crate) stamp: Stamp,
     pub(crate) wish: Wish,
     pub(crate) strict: bool,
     /// Whether the bytes of files are kept, too.
@@ -87,8 +100,52 @@ impl Run {
         sources.filter(|source| table.can_be_asked_with(&source.values))
     }
 
+    /// What `_synced_at` says in this run: the time of its beginning by the source's clock, if that is known when the
+    /// first rows are committed. One time for all tables: a child asks whether its parent was read in this run.
+    fn stamped(&self) -> i64 {
+        *self.stamp.micros.get_or_init(|| self.stamp_so_far())
+    }
+
+    /// The same before it is fixed: what is stamped with another time in the end is read again.
     fn micros(&self) -> i64 {
-        self.now.timestamp_micros()
+        self.stamp.micros.get().copied().unwrap_or_else(|| self.stamp_so_far())
+    }
+
+    fn stamp_so_far(&self) -> i64 {
+        let known = self.sources.values().flatten().filter_map(|source| source.client.clock().offset()).min();
+        corrected(self.now, known).timestamp_micros()
+    }
+
+    /// How far the clock of the table's source is ahead of this machine's. `None` before the first response.
+    fn offset(&self, table: &Table) -> Option<TimeDelta> {
+        self.sources(table).filter_map(|source| source.client.clock().offset()).min()
+    }
+
+    /// When the run began: by the source's clock, or by this machine's as long as the source has told no other.
+    fn time(&self, table: &Table) -> DateTime<Utc> {
+        corrected(self.now, self.offset(table))
+    }
+
+    /// The time that no cursor of the table passes.
+    fn bound(&self, table: &Table) -> DateTime<Utc> {
+        let exact = self.offset(table).and_then(|offset| self.now.checked_add_signed(offset));
+        exact.map_or(self.now, |exact| exact.trunc_subsecs(6).min(self.time(table)))
+    }
+
+    /// Says once in a run that this machine's clock is wrong.
+    fn tell_the_time(&self, table: &Table) {
+        let Some(offset) = self.offset(table).filter(|offset| !agrees(*offset)) else { return };
+        if self.stamp.is_told.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (minutes, side) =
+            (offset.num_minutes().abs(), if offset < TimeDelta::zero() { "ahead of" } else { "behind" });
+        let apart = match minutes {
+            0 => format!("{} s", offset.num_seconds().abs()),
+            1..=119 => format!("{minutes} min"),
+            _ => format!("{} h", minutes / 60),
+        };
+        self.track(table).warn(format!("this machine's clock is {apart} {side} the API's: the API's time is used"));
     }
 
     /// Room for one more window, from its first request until its rows are committed. It has so many days,
@@ -230,61 +287,7 @@ fn group(run: &Run, table: &Arc<Table>) -> Vec<Arc<Table>> {
 async fn sync(run: &Arc<Run>, table: &Arc<Table>) -> Result<()> {
     let tables = group(run, table);
     let Some(slices) = &table.slices else { return whole(run, table, &tables).await };
-    let mut existing = Vec::new();
-    for table in &tables {
-        existing.push(run.lake.days(table).await?);
-    }
-    let settled = run.state.lock().await.cursor(&table.name);
-    if let (Some(settled), Some(_)) = (settled, &table.files)
-        && let Some(text) = plan::gap(settled, run.now, slices.history)
-    {
-        run.track(table).warn(text);
-    }
-    if let (Some(since), None) = (run.wish.since, settled) {
-        let day = since.format("%Y-%m-%d");
-        run.track(table).warn(format!("what lies before {day} was not asked for; --full-refresh reads it"));
-    }
-    let windows = plan::windows(slices, table.policy, settled, run.now, run.wish);
-    let newest = windows.last().copied();
-    let days = |window: plan::Window| window.days().count().max(1) as u64;
-    // Each in a task of its own, so that the others go on while one is committed.
-    let read = |window| run.lake.spawn(read::window(Arc::clone(run), tables.clone(), window));
-    let (mut windows, mut reads) = (VecDeque::from(windows), VecDeque::new());
-    // The first window is read alone: it tells how large the pages are, and how much a day brings.
-    let (mut width, mut held, mut heaviest) = (1, false, 1);
-    loop {
-        while reads.len() < width
-            && let Some(window) = windows.pop_front()
-        {
-            let (window, rest) = plan::cut(window, FULL / heaviest);
-            rest.into_iter().for_each(|rest| windows.push_front(rest));
-            // Who holds room does not wait for more: it is given back only when its windows are committed.
-            let Some(room) = run.room_for(table, days(window), heaviest, reads.is_empty()).await? else {
-                windows.push_front(window);
-                break;
-            };
-            reads.push_back((room, read(window)));
-        }
-        let Some((_room, read)) = reads.pop_front() else { break };
-        let pieces = read.await.map_err(|_| Error::interrupted())??;
-        width = WINDOWS;
-        for (window, drained) in pieces {
-            let settles = plan::settles(window, drained.hold, &mut held);
-            heaviest = heaviest.max(drained.bytes_read() / days(window));
-            commit(run, drained, &tables, &existing).await?;
-            if let Some(settles) = settles {
-                checkpoint(run, &tables, |settled| plan::advance(settled, settles, table.policy), false).await?;
-            }
-        }
-    }
-    for (table, existing) in tables.iter().zip(&existing) {
-        let track = run.track(table);
-        if existing.is_empty() && track.report().objects.is_empty() {
-            let mut sink = Sink::new(&run.lake, table, newest, run.micros());
-            sink.empty().await?;
-            sink.commit(None, track).await?;
-        }
-    }
+    windows::sync(run, &tables, table, slices).await?;
     if let Some(files) = &table.files {
         freshness::note(run, table, files).await?;
     }
@@ -297,9 +300,21 @@ async fn sync(run: &Arc<Run>, table: &Arc<Table>) -> Result<()> {
 /// A table that is one object: read whole, or down to what is known.
 async fn whole(run: &Run, table: &Arc<Table>, tables: &[Arc<Table>]) -> Result<()> {
     let known = run.state.lock().await.tables.get(&table.name).cloned();
-    let part = Part::of(&run.lake, table, known, run.now, run.wish).await?;
-    let sinks = tables.iter().map(|t| Sink::new(&run.lake, t, None, run.micros())).collect();
-    let drained = read::drain(run, table, sinks, None, part.as_ref()).await?;
+    let drained = loop {
+        let micros = run.micros();
+        let part = Part::of(&run.lake, table, known.as_ref(), run.time(table), run.wish).await?;
+        let sinks = tables.iter().map(|t| Sink::new(&run.lake, t, None, micros)).collect();
+        let drained = read::drain(run, table, sinks, None, part.as_ref(), read::ALL).await;
+        // The first response tells the time, and rows are stamped with it: after it this is always so.
+        if run.stamped() == micros {
+            break drained?;
+        }
+        if let Ok(drained) = drained {
+            drained.abandon().await;
+        }
+        tables.iter().for_each(|t| run.track(t).begin_again());
+    };
+    run.tell_the_time(table);
     let Extent { in_part, torn } = drained.extent;
     if torn && table.is_read_in_part() {
         // Before the rows can be seen: behind half of a list the next run would stop too early.
@@ -311,7 +326,7 @@ async fn whole(run: &Run, table: &Arc<Table>, tables: &[Arc<Table>]) -> Result<(
         tables.iter().for_each(|table| run.track(table).read_in_part());
     }
     commit(run, drained, tables, &[]).await?;
-    checkpoint(run, tables, |_| Some(run.now), !in_part && !torn).await
+    checkpoint(run, table, tables, !in_part && !torn).await
 }
 
 /// Lets the rows of one drained request appear.
@@ -358,21 +373,18 @@ async fn commit(
     outcome
 }
 
-/// Moves the cursor of a table and its followers, and saves the state. `whole`: every list was read to its end.
-async fn checkpoint(
-    run: &Run,
-    tables: &[Arc<Table>],
-    moved: impl Fn(Option<DateTime<Utc>>) -> Option<DateTime<Utc>>,
-    whole: bool,
-) -> Result<()> {
+/// Notes that a table and its followers were read now, and saves the state. `is_full`: every list was read to its end.
+async fn checkpoint(run: &Run, table: &Table, tables: &[Arc<Table>], is_full: bool) -> Result<()> {
+    let (bound, time) = (run.bound(table), run.time(table));
     let mut state = run.state.lock().await;
     for table in tables {
-        if let Some(settled) = moved(state.cursor(&table.name)) {
-            state.set_cursor(&table.name, settled);
-            run.track(table).settled(settled);
-        }
-        if whole && table.is_read_in_part() {
-            state.note_full_refresh(&table.name, Some(run.now));
+        // A cursor that is later than now was written by a run with a wrong clock.
+        let before = state.cursor(&table.name).filter(|before| *before <= time);
+        let cursor = before.map_or(bound, |before| before.max(bound));
+        state.set_cursor(&table.name, cursor);
+        run.track(table).settled(cursor);
+        if is_full && table.is_read_in_part() {
+            state.note_full_refresh(&table.name, Some(bound));
         }
     }
     run.state_file.save(&state).await

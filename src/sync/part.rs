@@ -56,12 +56,15 @@ impl Part {
     pub(crate) async fn of(
         lake: &Lake,
         table: &Table,
-        state: Option<TableState>,
+        state: Option<&TableState>,
         now: DateTime<Utc>,
         wish: Wish,
     ) -> Result<Option<Arc<Part>>> {
         let Some(state) = state.filter(|_| table.is_read_in_part()) else { return Ok(None) };
-        if is_full_pass(state.last_full_refresh_at, table.full_every, now, wish) {
+        // A cursor that is later than now was written by a run with a wrong clock: nothing is known by it.
+        if state.cursor.is_none_or(|cursor| cursor > now)
+            || is_full_pass(state.last_full_refresh_at, table.full_every, now, wish)
+        {
             return Ok(None);
         }
         let newest = match (&table.newest_first, state.cursor) {

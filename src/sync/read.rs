@@ -1,5 +1,6 @@
 //! Draining lists into sinks: every page of every unit, and what happens when one says no.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -18,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::fetch::{Call, FileRef, List, Text};
 use crate::lake::{ParentFate, Parents};
 use crate::plan::Window;
-use crate::report::Track;
+use crate::report::{Gap, Track};
 use crate::schema::Table;
 
 /// Lists of one table that are read at the same time; the rate budget decides how many really are.
@@ -28,9 +29,19 @@ const LISTS: usize = 64;
 pub(crate) struct Drained {
     pub(super) sinks: Vec<Sink>,
     pub(super) parents: Option<Parents>,
-    /// A file failed: the settled cursor must not pass its time.
-    pub(super) hold: Option<DateTime<Utc>>,
+    /// A list or a file of these scopes failed: their cursors must not pass the time.
+    pub(super) holds: Holds,
+    /// Scopes that the API refuses in words that say how to ask instead: each is asked about alone.
+    pub(super) apart: BTreeSet<String>,
     pub(super) extent: Extent,
+}
+
+/// The time that the cursor of a scope must not pass, by the scope's name.
+pub(super) type Holds = BTreeMap<String, DateTime<Utc>>;
+
+fn hold(holds: &mut Holds, scope: String, time: DateTime<Utc>) {
+    let held = holds.entry(scope).or_insert(time);
+    *held = time.min(*held);
 }
 
 /// How much of the lists was read.
@@ -47,7 +58,7 @@ pub(super) enum Event {
     Page(Arc<Unit>, Text),
     File(Arc<Unit>, Box<FileRef>, String),
     /// With the time that the cursor must not pass; none when the source has forgotten the file.
-    FileFailed(Option<DateTime<Utc>>, Error),
+    FileFailed(Arc<Unit>, Option<DateTime<Utc>>, Error),
     End(Arc<Unit>),
     /// The list goes on, but with rows that are known.
     Enough(Arc<Unit>),
@@ -69,7 +80,15 @@ struct Question {
 }
 
 /// Reads one window, in other words where the API refuses the first ones.
-pub(super) async fn window(run: Arc<Run>, tables: Vec<Arc<Table>>, window: Window) -> Result<Pieces> {
+///
+/// `only` are the scopes to read, if not all; `several` says whether they are more than one.
+pub(super) async fn window(
+    run: Arc<Run>,
+    tables: Vec<Arc<Table>>,
+    window: Window,
+    only: Option<Arc<BTreeSet<String>>>,
+    several: bool,
+) -> Result<Pieces> {
     let Some(table) = tables.first() else { return Ok(Vec::new()) };
     let mut todo = vec![Question { settles: window, window, without: Vec::new() }];
     let mut done = Vec::new();
@@ -80,7 +99,8 @@ pub(super) async fn window(run: Arc<Run>, tables: Vec<Arc<Table>>, window: Windo
             continue;
         }
         let sinks = tables.iter().map(|t| Sink::new(&run.lake, t, Some(window), run.micros())).collect();
-        let error = match drain(&run, table, sinks, Some((window, &question.without)), None).await {
+        let scopes = Scopes { only: only.as_deref(), several };
+        let error = match drain(&run, table, sinks, Some((window, &question.without)), None, scopes).await {
             Ok(drained) => {
                 done.push((question.settles, drained));
                 continue;
@@ -89,7 +109,7 @@ pub(super) async fn window(run: Arc<Run>, tables: Vec<Arc<Table>>, window: Windo
         };
         let refusal = error.refusal.as_ref();
         let change =
-            refusal.and_then(|r| instead(r, &table.request.optional, &question.without, Some(window), run.now));
+            refusal.and_then(|r| instead(r, &table.request.optional, &question.without, Some(window), run.time(table)));
         let Some(change) = change else {
             for (_, drained) in done {
                 drained.abandon().await;
@@ -98,6 +118,13 @@ pub(super) async fn window(run: Arc<Run>, tables: Vec<Arc<Table>>, window: Windo
             return Err(error.at(days));
         };
         run.track(table).warn(told(&change, &error));
+        if let Instead::NotBefore(moment) = change
+            && run.state.lock().await.cursor(&table.name).is_some_and(|cursor| cursor < moment)
+        {
+            let scope =
+                only.iter().flat_map(|only| only.iter()).map(|scope| plain(scope)).collect::<Vec<_>>().join(", ");
+            run.track(table).gap(Gap { scope, from: window.start, to: moment.min(window.end) });
+        }
         todo.extend(again(question, change));
     }
     Ok(done)
@@ -144,14 +171,19 @@ pub(super) async fn drain(
     mut sinks: Vec<Sink>,
     window: Option<(Window, &[String])>,
     part: Option<&Arc<Part>>,
+    scopes: Scopes<'_>,
 ) -> Result<Drained> {
     let passes = table.request.passes.len().max(1);
     let mut known = parents(table);
-    let (mut hold, mut refused, mut extent) = (None, 0, Extent::default());
+    let (mut holds, mut apart, mut refused, mut extent) = (Holds::new(), BTreeSet::new(), 0, Extent::default());
     for pass in 0..passes {
-        let outcome = lists(run, table, &mut sinks, &mut known, Asked { window, pass, part }, &mut extent).await;
+        let asked = Asked { window, pass, part, scopes };
+        let outcome = lists(run, table, &mut sinks, &mut known, asked, &mut extent).await;
         match outcome {
-            Ok(held) => hold = [hold, held].into_iter().flatten().min(),
+            Ok(mut outcome) => {
+                outcome.holds.into_iter().for_each(|(scope, time)| hold(&mut holds, scope, time));
+                apart.append(&mut outcome.apart);
+            }
             Err(error) if is_optional(table, pass) && is_refusal(&error) && refused + 1 < passes => {
                 refused += 1;
                 let asked = table.request.passes.get(pass).map(ToString::to_string).unwrap_or_default();
@@ -163,7 +195,7 @@ pub(super) async fn drain(
             }
         }
     }
-    Ok(Drained { sinks, parents: known, hold, extent })
+    Ok(Drained { sinks, parents: known, holds, apart, extent })
 }
 
 /// A pass that asks for something in addition; the one that asks for nothing special is the table itself.
@@ -177,7 +209,7 @@ fn is_refusal(error: &Error) -> bool {
 
 impl Drained {
     fn nothing(sinks: Vec<Sink>) -> Drained {
-        Drained { sinks, parents: None, hold: None, extent: Extent::default() }
+        Drained { sinks, parents: None, holds: Holds::new(), apart: BTreeSet::new(), extent: Extent::default() }
     }
 
     pub(super) fn bytes_read(&self) -> u64 {
@@ -197,6 +229,23 @@ struct Asked<'a> {
     window: Option<(Window, &'a [String])>,
     pass: usize,
     part: Option<&'a Arc<Part>>,
+    scopes: Scopes<'a>,
+}
+
+/// Which scopes are read. The rows of the others stay as they are.
+#[derive(Clone, Copy)]
+pub(super) struct Scopes<'a> {
+    only: Option<&'a BTreeSet<String>>,
+    several: bool,
+}
+
+pub(super) const ALL: Scopes<'_> = Scopes { only: None, several: true };
+
+/// What became of the lists that were not read.
+#[derive(Default)]
+struct Unread {
+    holds: Holds,
+    apart: BTreeSet<String>,
 }
 
 async fn lists(
@@ -206,13 +255,17 @@ async fn lists(
     known: &mut Option<Parents>,
     asked: Asked<'_>,
     extent: &mut Extent,
-) -> Result<Option<DateTime<Utc>>> {
+) -> Result<Unread> {
     let track = run.track(table);
     let mut events = events(run, table, asked).await?;
     let mut tally = Tally::new(table.parent.is_some() || run.sources(table).nth(1).is_some());
-    let mut hold = None;
+    let mut unread = Unread::default();
     // A list that failed is asked for this window again: the cursor stays before it.
-    let held = || asked.window.map(|(window, _)| window.start);
+    let fail = |unread: &mut Unread, unit: &Unit| {
+        if let Some((window, _)) = asked.window {
+            hold(&mut unread.holds, unit.scope(table), window.start);
+        }
+    };
     while let Some(event) = events.try_next().await? {
         match event {
             Event::Keep(hash) => note(known, hash, ParentFate::Keep),
@@ -235,23 +288,43 @@ async fn lists(
                 if let Err(error) = page(sinks, &unit, &text, &track).await {
                     extent.torn = true;
                     tally.fail(error, &unit, table, known, &track)?;
-                    hold = held();
+                    fail(&mut unread, &unit);
                 }
             }
             Event::File(unit, file, text) => lines(sinks, &unit, &file, &text, &track).await?,
-            Event::FileFailed(time, error) => {
-                hold = [hold, time].into_iter().flatten().min();
+            Event::FileFailed(unit, time, error) => {
+                if let Some(time) = time {
+                    hold(&mut unread.holds, unit.scope(table), time);
+                }
                 track.skip("a log file".to_string(), &error);
+            }
+            Event::Failed(unit, error, _) if asked.can_be_said_otherwise(run, table, &error) => {
+                if !asked.scopes.several {
+                    return Err(error);
+                }
+                note(known, unit.hash(table), ParentFate::Keep);
+                fail(&mut unread, &unit);
+                unread.apart.insert(unit.scope(table));
             }
             Event::Failed(unit, error, begun) => {
                 extent.torn |= begun;
                 tally.fail(error, &unit, table, known, &track)?;
-                hold = held();
+                fail(&mut unread, &unit);
             }
         }
     }
-    tally.verdict()?;
-    Ok(hold)
+    if unread.apart.is_empty() {
+        tally.verdict()?;
+    }
+    Ok(unread)
+}
+
+impl Asked<'_> {
+    /// Whether the API's refusal says how to ask for this window instead.
+    fn can_be_said_otherwise(&self, run: &Run, table: &Table, error: &Error) -> bool {
+        let (Some((window, without)), Some(refusal)) = (self.window, &error.refusal) else { return false };
+        instead(refusal, &table.request.optional, without, Some(window), run.time(table)).is_some()
+    }
 }
 
 /// One answer into every sink.
@@ -283,11 +356,14 @@ async fn lines(sinks: &mut [Sink], unit: &Unit, file: &FileRef, text: &str, trac
 
 async fn events<'a>(run: &'a Run, table: &'a Arc<Table>, asked: Asked<'a>) -> Result<BoxStream<'a, Result<Event>>> {
     let track = run.track(table);
-    let Asked { window, pass, part } = asked;
+    let Asked { window, pass, part, scopes } = asked;
     let lists = steps(run, table, part).await?.map(move |step| -> Result<BoxStream<'a, Result<Event>>> {
         let unit = match step? {
             Step::Keep(hash) => return Ok(stream::iter([Ok(Event::Keep(hash))]).boxed()),
             Step::Unchanged(hash) => return Ok(stream::iter([Ok(Event::Unchanged(hash))]).boxed()),
+            Step::Read(unit) if scopes.only.is_some_and(|only| !only.contains(&unit.scope(table))) => {
+                return Ok(stream::iter([Ok(Event::Keep(unit.hash(table)))]).boxed());
+            }
             Step::Read(unit) => Arc::new(unit),
         };
         let call = Call::new(table, |name| unit.value(name), window.map(|w| w.0), pass, window.map_or(&[], |w| w.1));

@@ -1,4 +1,4 @@
-//! A 400 that says which part of the question was wrong → how to ask instead.
+//! A 400 or 422 that says which part of the question was wrong → how to ask instead.
 //!
 //! Pure. Costs cannot be grouped by every dimension at every time, and how far
 //! back one may ask differs by organization; the API says so in words only, so
@@ -27,11 +27,14 @@ pub(crate) fn instead(
     window: Option<Window>,
     now: DateTime<Utc>,
 ) -> Option<Instead> {
-    if refusal.status != 400 {
+    if !matches!(refusal.status, 400 | 422) {
         return None;
     }
-    if refusal.code == "reporting_lookback_exceeded" || refusal.text.contains("reporting_lookback_exceeded") {
+    if is_too_far_back(refusal, optional) {
         return not_before(&refusal.text, window?, now).map(Instead::NotBefore);
+    }
+    if refusal.status != 400 {
+        return None;
     }
     let left = || optional.iter().filter(|o| !without.contains(o));
     let named = left().find(|o| has_word(&refusal.text, o));
@@ -44,12 +47,40 @@ pub(crate) fn instead(
     }
 }
 
+/// Whether the refusal is about how far back was asked: by its code, or in words. Words about how long a span may be
+/// are no such words, nor are those about a dimension that begins at some time.
+fn is_too_far_back(refusal: &Refusal, optional: &[String]) -> bool {
+    const CODE: &str = "reporting_lookback_exceeded";
+    if refusal.code == CODE || refusal.text.contains(CODE) {
+        return true;
+    }
+    let text = refusal.text.to_ascii_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    let is_other =
+        has(&["group_by", "range", "span", "interval", "duration"]) || optional.iter().any(|o| has_word(&text, o));
+    let is_past = has(&[
+        " ago",
+        "in the past",
+        "the last ",
+        "the past ",
+        "look back",
+        "lookback",
+        "look-back",
+        "older than",
+        "retention",
+        "retained",
+    ]);
+    days(&text).is_some() && is_past && !is_other
+}
+
 /// What the message allows: a moment, a number of days, or else the next of the
 /// steps that organizations are known to be given.
 fn not_before(text: &str, window: Window, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let named = moments(text).into_iter().next().or_else(|| now.checked_sub_signed(Duration::try_days(days(text)?)?));
-    if let Some(named) = named.filter(|n| *n > window.start) {
-        return Some(ceiling(named));
+    if let Some(named) = named {
+        // An API that refuses what it says it allows would be asked for less and less.
+        let allowed = ceiling(named);
+        return (allowed > window.start).then_some(allowed);
     }
     let steps = [730, 365, 180, 90, 30, 7];
     steps.into_iter().map(|d| ceiling(now - Duration::days(d))).find(|start| *start > window.start)
@@ -120,6 +151,28 @@ mod tests {
             ask("reporting_lookback_exceeded", "at most 90 days", &[]),
             Some(Instead::NotBefore(at("2026-08-24T00:00:00Z")))
         );
+        let ago = |text: &str| {
+            let refusal = Refusal { status: 422, code: String::new(), text: text.into() };
+            let window = Window { start: at("2025-11-21T00:00:00Z"), end: at("2026-05-20T00:00:00Z") };
+            instead(&refusal, &["user_id".to_string()], &[], Some(window), at("2026-11-21T05:00:00Z"))
+        };
+        for text in [
+            "start_time: start_time cannot be more than 90 days ago",
+            "Requests can look back up to 90 days",
+            "data older than 90 days is not available",
+            "only the last 90 days can be requested",
+        ] {
+            assert_eq!(ago(text), Some(Instead::NotBefore(at("2026-08-24T00:00:00Z"))), "{text}");
+        }
+        for text in [
+            "the time range must not exceed 31 days",
+            "start_time must be an integer",
+            "limit must be at most 30000",
+            "group_by user_id is supported for the last 90 days",
+            "start_time cannot be more than 400 days ago",
+        ] {
+            assert_eq!(ago(text), None, "{text}");
+        }
         let never = "at most 9223372036854775807 days";
         assert_eq!(ask("reporting_lookback_exceeded", never, &[]), ask("reporting_lookback_exceeded", "too far", &[]));
         assert_eq!(

@@ -34,6 +34,11 @@ impl Unit {
         value(&self.bound, name)
     }
 
+    /// As it is named in the state: what is bound into its rows, such as `workspace_id=ws_1`.
+    pub(super) fn scope(&self, table: &Table) -> String {
+        scope(table, &self.bound)
+    }
+
     /// As it is named in messages: `project_id=proj_1`.
     pub(super) fn shown(&self, table: &Table) -> String {
         let columns = table.columns.iter().filter_map(|c| match &c.from {
@@ -114,6 +119,15 @@ pub(super) fn unit(run: &Run, table: &Table, bound: &[(String, String)]) -> Opti
         }
     }
     Some(Unit { client: Arc::clone(&source.client), bound })
+}
+
+/// The name of a scope in the state.
+pub(crate) fn scope(table: &Table, bound: &[(String, String)]) -> String {
+    let columns = table.columns.iter().filter_map(|c| match &c.from {
+        From::Bound(name) => Some(format!("{}={}", c.name, value(bound, name)?)),
+        _ => None,
+    });
+    columns.collect::<Vec<_>>().join(" ")
 }
 
 fn value<'a>(bound: &'a [(String, String)], name: &str) -> Option<&'a str> {
