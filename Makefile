@@ -15,6 +15,7 @@ UV_VERSION := 0.13.8
 PYTHON ?= python3
 DENY_VERSION := 0.20.2
 AZURITE_VERSION := 3.35.0
+NODE_READERS := .venv-readers-oldest/node/ready .venv-readers-newest/node/ready
 AZURITE := $(if $(shell command -v npm),$(VENV)/azurite/$(AZURITE_VERSION))
 PYTEST ?= -n auto
 CRASH_STRIDE ?= 5
@@ -23,7 +24,7 @@ KILLS ?= 1000
 STORE_KILLS ?= 100
 FUZZ_TARGETS ?=
 
-.PHONY: help build demo test test-rust test-outside test-warehouses kills fuzz conformance check fmt clippy deny advisories docs docs-check clean screenshots reliability test-dbt test-dbt-adapters dbt-models bench
+.PHONY: help build demo test test-rust test-outside test-warehouses test-readers kills fuzz conformance check fmt clippy deny advisories docs docs-check clean screenshots reliability test-dbt test-dbt-adapters dbt-models bench
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +67,14 @@ test-warehouses: build $(VENV)/ready $(WAREHOUSES:%=.venv-%/ready) ## Load the l
 	for suite in $(WAREHOUSES); do \
 	  OPENAI_ELT_BIN=$(BINARY) WAREHOUSE_LAKES=$(LAKES) .venv-$$suite/bin/pytest $(PYTEST) --dist loadgroup -p no:bqemulator tests/warehouses/$$suite; \
 	done
+
+# The oldest and the newest version of each reader; the newest Daft wants another pyarrow. Spark is that of the engines.
+READERS := oldest newest newest-daft
+READERS_LAKE := $(abspath .venv-readers-newest/made)
+test-readers: build $(VENV)/ready $(READERS:%=.venv-readers-%/ready) $(NODE_READERS) .venv-engines/ready ## Open each table with old and new readers: polars, pyarrow, DuckDB, Spark, ...
+	rm -rf $(READERS_LAKE)
+	OPENAI_ELT_BIN=$(BINARY) PYTHONPATH=tests $(VENV)/bin/python -m readers.lake $(READERS_LAKE)
+	OPENAI_ELT_BIN=$(BINARY) READERS_LAKE=$(READERS_LAKE)/lake $(VENV)/bin/pytest $(PYTEST) --dist load tests/readers
 
 test-dbt: build $(DBT_VENV)/ready ## Build the dbt models on a simulated lake and compare their figures with it
 	OPENAI_ELT_BIN=$(BINARY) $(DBT_VENV)/bin/pytest -c dbt/checks/pytest.ini dbt/checks
@@ -147,6 +156,16 @@ $(VENV)/ready: requirements-test.txt | $(UV)
 .venv-%/ready: tests/warehouses/%/requirements.txt | $(UV)
 	$(environment)
 
+.venv-readers-%/ready: tests/readers/%/requirements.txt | $(UV)
+	$(environment)
+
+# The readers in JavaScript.
+.venv-readers-%/node/ready: tests/readers/%/package.json
+	mkdir -p $(@D)
+	cp $< $(@D)
+	npm install --silent --no-audit --no-fund --prefix $(@D)
+	touch $@
+
 $(DBT_VENV)/ready: dbt/requirements.txt | $(UV)
 	$(environment)
 
@@ -158,4 +177,4 @@ $(BENCH_VENV)/ready: bench/requirements.txt | $(UV)
 
 clean: ## Remove what was built and the demo's lake
 	cargo clean
-	rm -rf $(VENV) $(WAREHOUSES:%=.venv-%) $(DBT_VENV) $(ADAPTERS_VENV) $(BENCH_VENV) .venv-uv dbt/target dbt/logs demo-lake
+	rm -rf $(VENV) $(WAREHOUSES:%=.venv-%) $(READERS:%=.venv-readers-%) $(DBT_VENV) $(ADAPTERS_VENV) $(BENCH_VENV) .venv-uv dbt/target dbt/logs demo-lake

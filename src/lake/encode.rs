@@ -10,6 +10,7 @@
 
 mod alike;
 mod chunk;
+mod footer;
 mod page;
 
 use std::cell::RefCell;
@@ -28,6 +29,7 @@ use parquet::schema::types::TypePtr;
 
 pub(super) use alike::Alike;
 use chunk::{Chunk, Chunks};
+use footer::Footer;
 
 /// Row groups end at so many rows, or
 const ROWS: usize = 1 << 20;
@@ -36,7 +38,7 @@ const VALUES: usize = 128 << 20;
 
 /// One Parquet file being written to `W`, row group by row group.
 pub(super) struct Encoder<W: Write + Send> {
-    file: SerializedFileWriter<W>,
+    file: SerializedFileWriter<Footer<W>>,
     factory: ArrowRowGroupWriterFactory,
     schema: SchemaRef,
     alike: Alike,
@@ -52,7 +54,7 @@ impl<W: Write + Send> Encoder<W> {
         let (types, properties) = (parquet(schema)?, Arc::new(properties));
         let chunks = Chunks::default();
         let factory = alike.factory(schema, &types, &properties)?.with_page_store_factory(Arc::new(chunks.clone()));
-        let file = SerializedFileWriter::new(into, types, properties)?;
+        let file = SerializedFileWriter::new(Footer::new(into), types, properties)?;
         Ok(Encoder { file, factory, schema: Arc::clone(schema), alike, chunks, columns: Vec::new(), rows: 0 })
     }
 
@@ -124,12 +126,15 @@ impl<W: Write + Send> Encoder<W> {
     /// Writes the last row group and the footer; gives the size of the file in bytes.
     pub(super) fn finish(&mut self) -> Result<u64> {
         self.end_row_group()?;
+        self.file.inner_mut().keep();
         self.file.finish()?;
+        let columns = self.file.schema_descr().num_columns();
+        self.file.inner_mut().write_out(columns)?;
         Ok(self.file.bytes_written() as u64)
     }
 
     pub(super) fn sink(&mut self) -> &mut W {
-        self.file.inner_mut()
+        self.file.inner_mut().inner_mut()
     }
 }
 

@@ -72,7 +72,7 @@ impl Writer {
     ) -> Result<Writer> {
         // With one page a column these are all rows.
         let alike = if extent.is_one_page() { Alike::of(schema, first) } else { Alike::none(schema) };
-        let encoder = Encoder::new(Parts::new(lake), schema, properties(table, first.first(), extent), alike);
+        let encoder = Encoder::new(Parts::new(lake), schema, properties(table, schema, first.first(), extent), alike);
         let encoder = encoder.map_err(|e| unwritten(&e, lake, &path))?;
         let upload = Upload::new(lake, lake.aside(&path));
         Ok(Writer { encoder, upload, lake: Arc::clone(lake), path })
@@ -123,7 +123,7 @@ fn unwritten(e: &ParquetError, lake: &Lake, path: &Path) -> Error {
 }
 
 /// How every object is written, besides compression: statistics, dictionaries where they pay, and who wrote it.
-fn properties(table: &Table, sample: Option<&RecordBatch>, extent: Extent) -> WriterProperties {
+fn properties(table: &Table, schema: &SchemaRef, sample: Option<&RecordBatch>, extent: Extent) -> WriterProperties {
     let note = |key: &str, value: String| KeyValue::new(key.to_string(), value);
     let mut properties = WriterProperties::builder().set_dictionary_enabled(false);
     if extent.is_one_page() {
@@ -134,6 +134,12 @@ fn properties(table: &Table, sample: Option<&RecordBatch>, extent: Extent) -> Wr
         if !is_plain(values, &extent) {
             properties = properties.set_column_dictionary_enabled(ColumnPath::from(field.name().as_str()), true);
         }
+    }
+    for field in schema.fields().iter().filter(|field| field.data_type().is_floating()) {
+        // The index of pages is written by the library as it is, with bounds and counts of NaN that
+        // only the newest readers understand.
+        let path = ColumnPath::from(field.name().as_str());
+        properties = properties.set_column_statistics_enabled(path, EnabledStatistics::Chunk);
     }
     properties
         .set_created_by(concat!("openai-elt version ", env!("CARGO_PKG_VERSION")).to_string())

@@ -16,8 +16,8 @@ use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::schema::types::ColumnDescPtr;
 
-use super::broken;
 use super::page::{LEVEL, Page};
+use super::{broken, footer};
 
 /// The chunks of the open row group, in the order of its columns.
 #[derive(Clone, Debug, Default)]
@@ -106,7 +106,7 @@ impl Chunk {
             .set_repetition_level_histogram(said.repetition_level_histogram().cloned())
             .set_definition_level_histogram(said.definition_level_histogram().cloned());
         if let Some(statistics) = said.statistics() {
-            metadata = metadata.set_statistics(statistics.clone());
+            metadata = metadata.set_statistics(footer::statistics(statistics));
         }
         if let Some(pages) = said.page_encoding_stats() {
             metadata = metadata.set_page_encoding_stats(pages.clone());
