@@ -174,10 +174,10 @@ fn next(out: &Path) -> String {
     format!(
         "\nask it something, for instance with DuckDB (pip install duckdb-cli, or any DuckDB):\n\n  \
          SELECT p.name, c.line_item, sum(c.amount) AS spent\n  \
-         FROM read_parquet('{out}/costs/*/*.parquet') c\n  \
-         LEFT JOIN read_parquet('{out}/projects/*.parquet') p ON p.id = c.project_id\n  \
+         FROM read_parquet('{out}/costs/*/*.parquet', union_by_name = true) c\n  \
+         LEFT JOIN read_parquet('{out}/projects/*.parquet', union_by_name = true) p ON p.id = c.project_id\n  \
          WHERE c.start_time >= now() - INTERVAL 30 DAYS\n  \
          GROUP BY ALL ORDER BY spent DESC LIMIT 10;\n\n  \
-         SELECT id, email, _synced_at AS last_seen FROM read_parquet('{out}/users/*.parquet') WHERE _deleted;\n"
+         SELECT id, email, _synced_at AS last_seen FROM read_parquet('{out}/users/*.parquet', union_by_name = true) WHERE _deleted;\n"
     )
 }

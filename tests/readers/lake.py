@@ -16,36 +16,43 @@ from fixtures.sources import organization
 from warehouses.lake import hard_invites, hard_usage
 
 DAYS = 9
-LATER = 'later = { type = "string", from = "/id", doc = "Came later.", since = 99 }\n'
+LATER = 'later = { type = "string", from = "/object", doc = "Came later.", since = 99 }\n'
 
 
-def later_schemas(folder: pathlib.Path) -> pathlib.Path:
-    """Every table file of the program, with one column more."""
-    for path in (ROOT / "schemas").glob("*/*.toml"):
-        copy = folder / path.parent.name / path.name
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_text(path.read_text().rstrip() + "\n" + LATER)
+def later_schemas(folder: pathlib.Path, own: dict[str, str]) -> pathlib.Path:
+    """Every table file of the program and those of `own`, with one column more."""
+    texts = {f"{path.parent.name}/{path.name}": path.read_text() for path in (ROOT / "schemas").glob("*/*.toml")}
+    return write(folder, {name: text.rstrip() + "\n" + LATER for name, text in {**texts, **own}.items()})
+
+
+def write(folder: pathlib.Path, texts: dict[str, str]) -> pathlib.Path:
+    folder.mkdir(parents=True)
+    for name, text in texts.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
     return folder
 
 
-def make(out: pathlib.Path) -> pathlib.Path:
-    """Writes `out/lake`."""
+def make(out: pathlib.Path, names: list[str] | None = None, own: dict[str, str] | None = None) -> pathlib.Path:
+    """Writes `out/lake` with all tables, or with those of `names`; `own` holds table files by their place."""
     out.mkdir(parents=True, exist_ok=True)
     config = out / "openai-elt.toml"
     config.write_text('[http]\nbackoff = "5ms"\n')
     dest, source = out / "lake", organization("--projects", 3, "--users", 8, "--history-days", DAYS)
-    names = ",".join(table["name"] for table in catalog() if not table["retired"])
+    names = names or [table["name"] for table in catalog() if not table["retired"]]
     since = f"{datetime.now(timezone.utc) - timedelta(days=DAYS):%Y-%m-%d}"
     # Types of log files that a workspace does not have are skipped, and that is exit 2.
-    every = ("--dest", dest, "--config", config, "--tables", names)
+    every = ("--dest", dest, "--config", config, "--tables", ",".join(names))
     try:
         source.fault("/organization/invites", status=200, body=hard_invites(), headers=JSON)
         for workspace in source.workspace_ids:
             path = f"/chatgpt/v1/manage/workspaces/{workspace}/usage_limits/users"
             source.fault(path, status=200, body=hard_usage(), headers=JSON)
-        command("sync", *every, "--since", since, env=source.env(), code={0, 2})
+        schemas = ("--schemas", write(out / "schemas", own)) if own else ()
+        command("sync", *every, *schemas, "--since", since, env=source.env(), code={0, 2})
         source.mutate()
-        command("sync", *every, "--schemas", later_schemas(out / "schemas"), env=source.env(), code={0, 2})
+        schemas = ("--schemas", later_schemas(out / "later", own or {}))
+        command("sync", *every, *schemas, env=source.env(), code={0, 2})
     finally:
         source.stop()
     return dest
