@@ -23,8 +23,9 @@ FUZZ_SECONDS ?= 20
 KILLS ?= 1000
 STORE_KILLS ?= 100
 FUZZ_TARGETS ?=
+RACE ?=
 
-.PHONY: help build demo test test-rust test-outside test-warehouses test-readers kills fuzz conformance check fmt clippy deny advisories docs docs-check clean screenshots reliability test-dbt test-dbt-adapters dbt-models bench
+.PHONY: help build demo test test-rust test-outside test-warehouses test-readers kills fuzz conformance check fmt clippy deny advisories docs docs-check clean screenshots reliability test-dbt test-dbt-adapters dbt-models bench race
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -96,6 +97,10 @@ bench: $(BENCH_VENV)/ready ## Measure against dlt and against the limit of one c
 	$(BENCH_VENV)/bin/python bench/compare.py
 	$(BENCH_VENV)/bin/python bench/waiting.py
 	$(BENCH_VENV)/bin/python bench/growth.py
+
+race: $(VENV)/ready .venv-engines/ready ## Read a lake while syncs rewrite it, with five readers on a disk and in S3 (RACE="--seconds 60 --readers duckdb"; not a test)
+	cargo build --locked --release
+	OPENAI_ELT_BIN=$(abspath $(or $(CARGO_TARGET_DIR),target)/release/openai-elt) PYTHONPATH=tests $(VENV)/bin/python bench/race.py $(RACE)
 
 check: fmt clippy deny docs-check ## Check format, lints, licences of dependencies, and that docs are up to date
 
