@@ -19,6 +19,8 @@ pub(crate) struct Page {
     pub(crate) text: Text,
     /// The list goes on, and was not asked any further.
     pub(crate) cut: bool,
+    /// The list ends here with nothing, although the page before said that more follow.
+    pub(crate) broke_off: bool,
 }
 
 pub(crate) struct List {
@@ -80,7 +82,7 @@ impl List {
                 tokio::task::yield_now().await;
             }
         }
-        Ok(Some(Page { text: answer, cut }))
+        Ok(Some(Page { text: answer, cut, broke_off: self.chain.broke_off() }))
     }
 
     /// Files that were closed in one instant must not be parted by a page's edge:

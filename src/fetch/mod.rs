@@ -12,6 +12,7 @@ mod list;
 mod pace;
 mod page;
 mod room;
+mod unpack;
 mod verdict;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -33,7 +34,7 @@ use budget::{Budget, Permit};
 pub(crate) use call::Call;
 pub(crate) use clock::{Clock, agrees, corrected};
 use cure::cure;
-pub(crate) use file::FileRef;
+pub(crate) use file::{Content, FileRef, Trust};
 pub(crate) use list::{Enough, List};
 pub(crate) use page::Chain;
 use room::Share;
@@ -72,6 +73,8 @@ pub(crate) struct Meter {
 pub(crate) struct Client {
     surface: Surface,
     http: reqwest::Client,
+    /// For signed addresses of log files: gives the bytes as they came, which is what size and hash may be of.
+    raw: reqwest::Client,
     /// Without a slash at its end: a path is put behind it.
     base: reqwest::Url,
     key: Secret,
@@ -107,18 +110,21 @@ impl Client {
         let plain = base.scheme() == "http";
         let failed = |e: &dyn std::error::Error| Error::usage(format!("the HTTP client could not be set up: {e}"));
         let tls = tls::config(&["h2", "http/1.1"]).map_err(|e| failed(&e))?;
-        let builder = reqwest::Client::builder().tls_backend_preconfigured(tls);
-        let http = if plain { builder.no_proxy() } else { builder }
-            .user_agent(concat!("openai-elt/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(retry.timeout.min(Duration::from_secs(10)))
-            .read_timeout(retry.timeout)
-            .pool_idle_timeout(Duration::from_secs(60))
-            .build()
-            .map_err(|e| failed(&e))?;
+        let client = |gzip: bool| {
+            let builder = reqwest::Client::builder().tls_backend_preconfigured(tls.clone()).gzip(gzip);
+            if plain { builder.no_proxy() } else { builder }
+                .user_agent(concat!("openai-elt/", env!("CARGO_PKG_VERSION")))
+                .redirect(reqwest::redirect::Policy::none())
+                .connect_timeout(retry.timeout.min(Duration::from_secs(10)))
+                .read_timeout(retry.timeout)
+                .pool_idle_timeout(Duration::from_secs(60))
+                .build()
+                .map_err(|e| failed(&e))
+        };
         Ok(Client {
             surface,
-            http,
+            http: client(true)?,
+            raw: client(false)?,
             base,
             key,
             budget: Budget::new(most),
@@ -238,7 +244,7 @@ impl Client {
             permit.succeeded(limit);
             return Attempt::Done(Answer::Elsewhere(location.to_string()));
         }
-        let (body, share) = match body(response).await {
+        let (body, mut share) = match body(response).await {
             Ok(whole) => whole,
             Err(Broken::Gone(error)) => return Attempt::Fail(error),
             Err(Broken::TooLarge) => {
@@ -248,6 +254,18 @@ impl Client {
             Err(Broken::Cut(e)) => return self.broken(call, &e),
         };
         meter.bytes.fetch_add(body.len() as u64, Ordering::Relaxed);
+        // A file's bytes are unpacked by those who know whether it is one of lines.
+        let body = match call.is_file {
+            true => body,
+            false => match unpack::unpack(body, &mut share, |_| {}).await {
+                Ok(body) => body,
+                Err(error) if error.kind == Kind::Unavailable => {
+                    let error = error.at(call.path.clone());
+                    return Attempt::Again { wait: None, limited: false, error };
+                }
+                Err(error) => return Attempt::Fail(error.at(call.path.clone())),
+            },
+        };
         meter.largest.fetch_max(body.len() as u64, Ordering::Relaxed);
         match verdict {
             Verdict::Done => {

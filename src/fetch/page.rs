@@ -30,6 +30,9 @@ impl Default for Facts {
 pub(crate) struct Chain {
     seen: HashSet<String>,
     empty_in_a_row: u32,
+    /// The last page had records and said that more follow.
+    promised: bool,
+    broke_off: bool,
 }
 
 /// Some filtered lists have empty pages in between; a list with this many has no end.
@@ -39,6 +42,8 @@ impl Chain {
     /// The token of the page after `answer`; none at the end of the list.
     pub(crate) fn next(&mut self, paging: &Paging, rows: Option<&Pointer>, answer: &str) -> Result<Option<String>> {
         let facts = facts(paging, rows, answer).map_err(malformed)?;
+        let promised = std::mem::replace(&mut self.promised, !facts.empty && facts.more == Some(true));
+        self.broke_off = promised && facts.empty && facts.more == Some(false) && !paging.empty_ends;
         let Some(token) = go_on(paging, facts, &mut self.empty_in_a_row)? else { return Ok(None) };
         if !self.seen.insert(token.clone()) {
             return Err(Error::contract(format!(
@@ -48,6 +53,14 @@ impl Chain {
             .hint("nothing of this list was lost or written twice; run again later, and report it if it stays"));
         }
         Ok(Some(token))
+    }
+}
+
+impl Chain {
+    /// Whether the list ended with an empty page although the one before it, which had records,
+    /// said that more follow: what it would have listed may be there still.
+    pub(crate) fn broke_off(&self) -> bool {
+        self.broke_off
     }
 }
 

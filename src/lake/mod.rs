@@ -48,7 +48,7 @@ pub(crate) use keys::{KeyMap, hash_texts, hashes};
 pub(crate) use lease::Lease;
 pub(crate) use read::open_old;
 pub(crate) use slice::{Finished, Slice, Written};
-pub(crate) use state::{ScopeState, State, StateFile, TableState};
+pub(crate) use state::{PendingFile, ScopeState, State, StateFile, TableState};
 use trouble::storage;
 pub(crate) use verify::Found;
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod files;
 mod freshness;
 mod parents;
 mod part;
+mod pending;
 mod read;
 mod refusal;
 mod scopes;

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 
+use super::files::Tried;
 use super::part::Part;
 use super::refusal::{Instead, instead};
 use super::sink::Sink;
@@ -16,11 +17,11 @@ use super::units::{Step, Unit, parents, steps};
 use super::{Run, files};
 use crate::console::plain;
 use crate::error::{Error, Result};
-use crate::fetch::{Call, FileRef, List, Text};
+use crate::fetch::{Call, Content, FileRef, List, Text};
 use crate::lake::{ParentFate, Parents};
 use crate::plan::Window;
 use crate::report::{Gap, Track};
-use crate::schema::Table;
+use crate::schema::{Policy, Table};
 
 /// Lists of one table that are read at the same time; the rate budget decides how many really are.
 const LISTS: usize = 64;
@@ -29,17 +30,21 @@ const LISTS: usize = 64;
 pub(crate) struct Drained {
     pub(super) sinks: Vec<Sink>,
     pub(super) parents: Option<Parents>,
-    /// A list or a file of these scopes failed: their cursors must not pass the time.
+    /// A list of these scopes failed: their cursors must not pass the time.
     pub(super) holds: Holds,
     /// Scopes that the API refuses in words that say how to ask instead: each is asked about alone.
     pub(super) apart: BTreeSet<String>,
+    /// Of lists of files: what became of each.
+    pub(super) files: Vec<Tried>,
+    /// Snapshots: lists that ended although they had said that they go on.
+    pub(super) broke_off: Vec<u128>,
     pub(super) extent: Extent,
 }
 
 /// The time that the cursor of a scope must not pass, by the scope's name.
 pub(super) type Holds = BTreeMap<String, DateTime<Utc>>;
 
-fn hold(holds: &mut Holds, scope: String, time: DateTime<Utc>) {
+pub(super) fn hold(holds: &mut Holds, scope: String, time: DateTime<Utc>) {
     let held = holds.entry(scope).or_insert(time);
     *held = time.min(*held);
 }
@@ -56,10 +61,11 @@ pub(super) struct Extent {
 /// What the reading of many lists tells, in the order in which it happens.
 pub(super) enum Event {
     Page(Arc<Unit>, Text),
-    File(Arc<Unit>, Box<FileRef>, String),
-    /// With the time that the cursor must not pass; none when the source has forgotten the file.
-    FileFailed(Arc<Unit>, Option<DateTime<Utc>>, Error),
+    File(Arc<Unit>, Box<FileRef>, Content),
+    FileFailed(Arc<Unit>, Box<FileRef>, Error),
     End(Arc<Unit>),
+    /// A page was empty although the one before it said that the list goes on.
+    BrokeOff(Arc<Unit>),
     /// The list goes on, but with rows that are known.
     Enough(Arc<Unit>),
     /// With whether a page of the list came before.
@@ -175,10 +181,10 @@ pub(super) async fn drain(
 ) -> Result<Drained> {
     let passes = table.request.passes.len().max(1);
     let mut known = parents(table);
-    let (mut holds, mut apart, mut refused, mut extent) = (Holds::new(), BTreeSet::new(), 0, Extent::default());
+    let (mut holds, mut apart, mut refused, mut noted) = (Holds::new(), BTreeSet::new(), 0, Noted::default());
     for pass in 0..passes {
         let asked = Asked { window, pass, part, scopes };
-        let outcome = lists(run, table, &mut sinks, &mut known, asked, &mut extent).await;
+        let outcome = lists(run, table, &mut sinks, &mut known, asked, &mut noted).await;
         match outcome {
             Ok(mut outcome) => {
                 outcome.holds.into_iter().for_each(|(scope, time)| hold(&mut holds, scope, time));
@@ -195,7 +201,8 @@ pub(super) async fn drain(
             }
         }
     }
-    Ok(Drained { sinks, parents: known, holds, apart, extent })
+    let Noted { extent, files, broke_off } = noted;
+    Ok(Drained { sinks, parents: known, holds, apart, files, broke_off, extent })
 }
 
 /// A pass that asks for something in addition; the one that asks for nothing special is the table itself.
@@ -208,8 +215,16 @@ fn is_refusal(error: &Error) -> bool {
 }
 
 impl Drained {
-    fn nothing(sinks: Vec<Sink>) -> Drained {
-        Drained { sinks, parents: None, holds: Holds::new(), apart: BTreeSet::new(), extent: Extent::default() }
+    pub(super) fn nothing(sinks: Vec<Sink>) -> Drained {
+        Drained {
+            sinks,
+            parents: None,
+            holds: Holds::new(),
+            apart: BTreeSet::new(),
+            files: Vec::new(),
+            broke_off: Vec::new(),
+            extent: Extent::default(),
+        }
     }
 
     pub(super) fn bytes_read(&self) -> u64 {
@@ -221,6 +236,14 @@ impl Drained {
             sink.abandon().await;
         }
     }
+}
+
+/// What is to be remembered of all lists.
+#[derive(Default)]
+struct Noted {
+    extent: Extent,
+    files: Vec<Tried>,
+    broke_off: Vec<u128>,
 }
 
 /// What is asked of each list.
@@ -254,7 +277,7 @@ async fn lists(
     sinks: &mut [Sink],
     known: &mut Option<Parents>,
     asked: Asked<'_>,
-    extent: &mut Extent,
+    noted: &mut Noted,
 ) -> Result<Unread> {
     let track = run.track(table);
     let mut events = events(run, table, asked).await?;
@@ -270,7 +293,7 @@ async fn lists(
         match event {
             Event::Keep(hash) => note(known, hash, ParentFate::Keep),
             Event::Unchanged(hash) => {
-                extent.in_part = true;
+                noted.extent.in_part = true;
                 // Its list was read before: the table is not one of which nothing can be read.
                 tally.good += 1;
                 note(known, hash, ParentFate::Keep);
@@ -279,24 +302,30 @@ async fn lists(
                 tally.good += 1;
                 note(known, unit.hash(table), ParentFate::Read);
             }
+            Event::BrokeOff(unit) => {
+                tally.good += 1;
+                track.warn(broke_off(&unit, table).to_string());
+                noted.broke_off.push(unit.hash(table));
+                noted.extent.torn = true;
+                note(known, unit.hash(table), ParentFate::Read);
+            }
             Event::Enough(unit) => {
                 tally.good += 1;
-                extent.in_part = true;
+                noted.extent.in_part = true;
                 note(known, unit.hash(table), ParentFate::Keep);
             }
             Event::Page(unit, text) => {
                 if let Err(error) = page(sinks, &unit, &text, &track).await {
-                    extent.torn = true;
+                    noted.extent.torn = true;
                     tally.fail(error, &unit, table, known, &track)?;
                     fail(&mut unread, &unit);
                 }
             }
-            Event::File(unit, file, text) => lines(sinks, &unit, &file, &text, &track).await?,
-            Event::FileFailed(unit, time, error) => {
-                if let Some(time) = time {
-                    hold(&mut unread.holds, unit.scope(table), time);
-                }
-                track.skip("a log file".to_string(), &error);
+            Event::File(unit, file, content) => {
+                noted.files.push(super::files::take(sinks, &unit, table, file, content, &track).await?)
+            }
+            Event::FileFailed(unit, file, error) => {
+                noted.files.push(super::files::refused(&unit, table, file, error, &track)?)
             }
             Event::Failed(unit, error, _) if asked.can_be_said_otherwise(run, table, &error) => {
                 if !asked.scopes.several {
@@ -307,7 +336,7 @@ async fn lists(
                 unread.apart.insert(unit.scope(table));
             }
             Event::Failed(unit, error, begun) => {
-                extent.torn |= begun;
+                noted.extent.torn |= begun;
                 tally.fail(error, &unit, table, known, &track)?;
                 fail(&mut unread, &unit);
             }
@@ -339,19 +368,12 @@ async fn page(sinks: &mut [Sink], unit: &Unit, text: &str, track: &Track) -> Res
     Ok(())
 }
 
-/// One file's records into every sink. A line that is no record is told and passed.
-async fn lines(sinks: &mut [Sink], unit: &Unit, file: &FileRef, text: &str, track: &Track) -> Result<()> {
-    let bound = |name: &str| unit.value(name).map(str::to_string);
-    for (index, sink) in sinks.iter_mut().enumerate() {
-        let (rows, errors) = sink.lines(text, &bound).await?;
-        if index == 0 {
-            track.rows.fetch_add(rows as u64, Ordering::Relaxed);
-        }
-        for error in errors {
-            track.skip(format!("file {}", plain(&file.id)), &error);
-        }
-    }
-    Ok(())
+/// A list whose next page was promised and came empty: what it would have held is not known to be gone.
+fn broke_off(unit: &Unit, table: &Table) -> Error {
+    let list = unit.shown(table);
+    let list = if list.is_empty() { "the list".to_string() } else { format!("the list of {list}") };
+    Error::contract(format!("{list} ended with an empty page although the page before it said that more follow"))
+        .hint("the next sync reads the list again; if its source ends lists so, say `empty_ends = true` in a table file for --schemas")
 }
 
 async fn events<'a>(run: &'a Run, table: &'a Arc<Table>, asked: Asked<'a>) -> Result<BoxStream<'a, Result<Event>>> {
@@ -390,20 +412,27 @@ fn list_events<'a>(
 ) -> impl futures::Stream<Item = Result<Event>> + Send + 'a {
     let end = Arc::clone(&unit);
     let pages = list.pages().map(Some).chain(stream::iter([None]));
-    let (mut over, mut begun, mut cut) = (false, false, false);
+    let (mut over, mut begun, mut cut, mut broken) = (false, false, false, false);
     pages.scan((), move |(), page| {
         let event = match page {
             _ if over => return std::future::ready(None),
             Some(Ok(page)) => {
-                (begun, cut) = (true, page.cut);
+                (begun, cut, broken) = (true, page.cut, page.broke_off);
                 Event::Page(Arc::clone(&unit), page.text)
             }
             Some(Err(error)) => {
                 over = true;
                 let absent = error.refusal.as_ref().is_some_and(|r| table.request.absent.contains(&r.status));
-                if absent { Event::End(Arc::clone(&unit)) } else { Event::Failed(Arc::clone(&unit), error, begun) }
+                // In the middle of a list it says nothing of the pages that came.
+                if absent && !begun {
+                    Event::End(Arc::clone(&unit))
+                } else {
+                    Event::Failed(Arc::clone(&unit), error, begun)
+                }
             }
             None if cut => Event::Enough(Arc::clone(&end)),
+            None if broken && table.policy == Policy::Snapshot => Event::BrokeOff(Arc::clone(&end)),
+            None if broken => Event::Failed(Arc::clone(&end), broke_off(&end, table), true),
             None => Event::End(Arc::clone(&end)),
         };
         std::future::ready(Some(Ok(event)))

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Duration, NaiveDate, Utc};
 
+use super::pending::{self, Seen};
 use super::read::{self, Pieces};
 use super::scopes::{self, Cursors, Group};
 use super::sink::Sink;
@@ -46,6 +47,8 @@ struct Windows<'a> {
     existing: Vec<BTreeSet<NaiveDate>>,
     cursors: Cursors,
     newest: Option<Window>,
+    /// The log files that this run has tried.
+    tried: Seen,
 }
 
 /// Reads what is new of a table and its followers, for each of its scopes.
@@ -57,7 +60,7 @@ pub(super) async fn sync(run: &Arc<Run>, tables: &[Arc<Table>], table: &Arc<Tabl
     let names = scopes::names(run, table).await?;
     let cursors = scopes::load(run, tables, &names).await?;
     let mut groups = VecDeque::from(scopes::groups(&cursors));
-    let mut windows = Windows { run, tables, table, slices, existing, cursors, newest: None };
+    let mut windows = Windows { run, tables, table, slices, existing, cursors, newest: None, tried: Seen::default() };
     let (mut is_read, mut failure) = (groups.is_empty(), None);
     while let Some(group) = groups.pop_front() {
         match windows.group(&group).await {
@@ -77,9 +80,13 @@ pub(super) async fn sync(run: &Arc<Run>, tables: &[Arc<Table>], table: &Arc<Tabl
         }
     }
     match failure {
-        Some(error) if !is_read => Err(error),
-        _ => windows.empty().await,
+        Some(error) if !is_read => return Err(error),
+        _ => windows.empty().await?,
     }
+    if table.files.is_some() {
+        pending::retry(run, tables, &windows.existing, windows.tried).await?;
+    }
+    Ok(())
 }
 
 /// Whether other scopes can be read all the same.
@@ -150,9 +157,10 @@ impl Windows<'_> {
             run.stamped();
             for (window, mut drained) in pieces? {
                 heaviest = heaviest.max(drained.bytes_read() / days(window));
-                let holds = std::mem::take(&mut drained.holds);
+                let (mut holds, files) = (std::mem::take(&mut drained.holds), std::mem::take(&mut drained.files));
                 apart.append(&mut drained.apart);
                 commit(run, drained, tables, &self.existing).await?;
+                self.tried.note(run, tables, files, &mut holds).await;
                 self.checkpoint(group, planned, window, &holds, &mut held).await?;
             }
         }

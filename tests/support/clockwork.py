@@ -22,7 +22,7 @@ from fixtures.sources import CODEX_KEY, COMPLIANCE_KEY, OTHER_WORKSPACE, WORKSPA
 from scripted import Answer, Asked, Scripted, page, user
 from truth import lake_rows
 
-SOURCE = pathlib.Path(__file__).parent / "fixtures/shifted_clock.c"
+SOURCE = pathlib.Path(__file__).resolve().parents[1] / "fixtures/shifted_clock.c"
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 AUDIT, COSTS, LOGS, CODEX = "audit_logs", "costs", "log_auth", "codex_usage"
 REFUSED = Answer({"error": {"message": "You do not have access to this workspace."}}, status=403)
