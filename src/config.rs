@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use crate::error::{Error, Result};
 use crate::fetch::{Retry, is_private};
-use crate::schema::{Catalog, Surface, Table, caret, duration_seconds, glob, suggestion};
+use crate::schema::{Catalog, HoldBack, Policy, Surface, Table, caret, duration_seconds, glob, suggestion};
 use crate::secret::Secret;
 
 /// `openai-elt.toml`: what is better kept in a file than typed.
@@ -29,6 +29,8 @@ pub(crate) struct File {
     pub(crate) strict: Option<bool>,
     /// For all tables that are read in part: how often they are read whole.
     full_every: Option<String>,
+    /// For all snapshot tables: which soft deletes are held back.
+    hold_back: Option<HoldBackOptions>,
     #[serde(default)]
     pub(crate) select: Vec<String>,
     #[serde(default)]
@@ -59,6 +61,26 @@ struct TableOptions {
     lookback: Option<String>,
     history: Option<History>,
     full_every: Option<String>,
+    hold_back: Option<HoldBackOptions>,
+}
+
+/// `hold_back = { share = 0.5, rows = 20 }`: what is left out stays as it is.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HoldBackOptions {
+    share: Option<f64>,
+    rows: Option<u64>,
+}
+
+impl HoldBackOptions {
+    fn apply(self, limits: HoldBack) -> Result<HoldBack> {
+        let share = self.share.unwrap_or(limits.share);
+        match (0.0..=1.0).contains(&share) {
+            true => Ok(HoldBack { share, rows: self.rows.unwrap_or(limits.rows) }),
+            false => Err(Error::usage(format!("hold_back: a share of {share} is not between 0 and 1"))
+                .hint("0.5 holds back what would soft-delete more than half of a table; 1 holds nothing back")),
+        }
+    }
 }
 
 /// `history = "730d"`: how far back a first sync reads; `history = true`: keep each version of a row.
@@ -124,6 +146,13 @@ impl File {
                 catalog.replace(Table { full_every: every, ..Table::clone(&table) });
             }
         }
+        if let Some(options) = self.hold_back {
+            let limits = options.apply(HoldBack::default()).map_err(|e| e.at(format!("{}:", self.path)))?;
+            let snapshots: Vec<_> = catalog.iter().filter(|t| t.policy == Policy::Snapshot).cloned().collect();
+            for table in snapshots {
+                catalog.replace(Table { hold_back: limits, ..Table::clone(&table) });
+            }
+        }
         for (name, options) in &self.tables {
             let Some(table) = catalog.get(name) else {
                 return Err(catalog.unknown(name).at(format!("{}: [tables.{name}]", self.path)));
@@ -151,6 +180,14 @@ impl TableOptions {
                 ));
             }
             table.full_every = seconds("full_every", text)?;
+        }
+        if let Some(options) = self.hold_back {
+            if table.policy != Policy::Snapshot {
+                return Err(Error::usage(
+                    "`hold_back` is for snapshot tables; rows of this one are never soft-deleted",
+                ));
+            }
+            table.hold_back = options.apply(table.hold_back)?;
         }
         match &self.history {
             Some(History::Versions(true)) => table = table.with_history()?,

@@ -30,6 +30,8 @@ pub(crate) enum Kind {
     Storage,
     /// State, lease or lake cannot be trusted: nothing was touched.
     Integrity,
+    /// A snapshot would soft-delete an implausible share of what is known: confirm it, or wait for the next run.
+    HeldBack,
     /// A signal ended the run.
     Interrupted,
 }
@@ -47,6 +49,7 @@ impl Kind {
             Kind::Contract => "unexpected answer",
             Kind::Storage => "storage",
             Kind::Integrity => "integrity",
+            Kind::HeldBack => "held back",
             Kind::Interrupted => "interrupted",
         }
     }

@@ -147,6 +147,7 @@ async fn sync(simulator: &Simulator, out: &Path, now: DateTime<Utc>) -> Result<R
         concurrency: 32,
         wish: Wish::default(),
         strict: false,
+        accept_deletes: false,
         download_files: false,
         lock_wait: Duration::ZERO,
         max_duration: None,

@@ -25,6 +25,9 @@ dest = "lake"
 # Fail a table when a value does not fit its column, instead of keeping it in _extra
 # strict = false
 
+# Soft deletes of more than this share of a table, and of at least so many rows, wait for a confirmation
+# hold_back = { share = 0.5, rows = 20 }
+
 # How often lists that are usually read down to what is known are read whole
 # full_every = "1d"
 

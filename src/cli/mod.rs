@@ -135,6 +135,10 @@ pub(crate) struct Sync {
     #[arg(long)]
     pub(crate) strict: bool,
 
+    /// Soft-delete what the source no longer lists, also where so much is gone that it would be held back
+    #[arg(long)]
+    pub(crate) accept_deletes: bool,
+
     /// Also keep the bytes of the files that conversations have, below _files/ of the destination
     #[arg(long)]
     pub(crate) download_files: bool,

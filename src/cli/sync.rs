@@ -35,6 +35,7 @@ pub(crate) struct Plan {
     pub(crate) concurrency: usize,
     pub(crate) wish: Wish,
     pub(crate) strict: bool,
+    pub(crate) accept_deletes: bool,
     pub(crate) download_files: bool,
     pub(crate) lock_wait: Duration,
     pub(crate) max_duration: Option<Duration>,
@@ -98,6 +99,7 @@ impl Plan {
             state: args.state.clone().or_else(|| file.state.clone()),
             concurrency: args.concurrency.map(usize::from).or(file.concurrency).unwrap_or(CONCURRENCY),
             strict: args.strict || file.strict == Some(true),
+            accept_deletes: args.accept_deletes,
             download_files: args.download_files,
             retry: file.retry()?,
             lock_wait: duration("--lock-wait", args.lock_wait.as_ref())?.unwrap_or_default(),
@@ -180,6 +182,7 @@ pub(crate) async fn perform(plan: Plan, now: DateTime<Utc>) -> Result<RunReport>
         stamp: Stamp::default(),
         wish: plan.wish,
         strict: plan.strict,
+        accept_deletes: plan.accept_deletes,
         download_files: plan.download_files,
         stop: stop.clone(),
         room: crate::sync::room(),
@@ -215,8 +218,8 @@ pub(crate) fn exit_of(report: &RunReport) -> Exit {
     let whole = asked().all(|t| t.status == "ok" && t.skipped.is_empty());
     match (whole, good) {
         (true, _) => Exit::Good,
-        // Stopped before the first table ended: nothing is wrong, the next run goes on.
-        (false, 0) if !report.interrupted => Exit::Nothing,
+        // Stopped before the first table ended: nothing is wrong, the next run goes on. What is held back was read.
+        (false, 0) if !report.interrupted && !asked().any(|t| t.status == "held back") => Exit::Nothing,
         (false, _) => Exit::Partly,
     }
 }

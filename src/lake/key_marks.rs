@@ -70,6 +70,17 @@ impl Marked {
         Ok(self.arrived.slice(self.told - rows, rows))
     }
 
+    /// Whether the row that comes so many rows after those told arrived.
+    pub(super) fn is_marked(&self, ahead: usize) -> Result<bool> {
+        let place = self.told + ahead;
+        if place < self.arrived.len() { Ok(self.arrived.value(place)) } else { Err(self.changed()) }
+    }
+
+    /// Back to the first row.
+    pub(super) fn rewind(&mut self) {
+        self.told = 0;
+    }
+
     /// An error when there were fewer rows than before.
     pub(super) fn end(self) -> Result<()> {
         if self.told == self.arrived.len() { Ok(()) } else { Err(self.changed()) }

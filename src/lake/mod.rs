@@ -14,6 +14,7 @@ mod key_runs;
 mod key_set;
 mod keys;
 mod lease;
+mod losses;
 #[cfg(test)]
 mod model;
 mod ranges;
@@ -46,9 +47,10 @@ pub(crate) use fate::{ParentFate, Parents};
 pub(crate) use key_set::KeySet;
 pub(crate) use keys::{KeyMap, hash_texts, hashes};
 pub(crate) use lease::Lease;
+pub(crate) use losses::{Loss, Losses, ParentState, only_list};
 pub(crate) use read::open_old;
 pub(crate) use slice::{Finished, Slice, Written};
-pub(crate) use state::{PendingFile, ScopeState, State, StateFile, TableState};
+pub(crate) use state::{HeldBack, PendingFile, ScopeState, State, StateFile, TableState};
 use trouble::storage;
 pub(crate) use verify::Found;
 #[cfg(test)]

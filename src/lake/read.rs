@@ -43,6 +43,11 @@ impl OldRows {
         self.builder.schema()
     }
 
+    /// Returns the number of rows that the file's footer tells.
+    pub(super) fn rows(&self) -> u64 {
+        u64::try_from(self.builder.metadata().file_metadata().num_rows()).unwrap_or(0)
+    }
+
     /// All columns of the file, as they are.
     pub(crate) fn stream(self) -> Result<BoxStream<'static, Result<RecordBatch>>> {
         let path = self.path;

@@ -35,9 +35,9 @@ use crate::schema::{Policy, Table};
 const PENDING: usize = 4 << 20;
 
 pub(crate) struct Slice {
-    lake: Arc<Lake>,
-    table: Arc<Table>,
-    day: Option<NaiveDate>,
+    pub(super) lake: Arc<Lake>,
+    pub(super) table: Arc<Table>,
+    pub(super) day: Option<NaiveDate>,
     path: Path,
     schema: SchemaRef,
     pending: Vec<RecordBatch>,
@@ -49,6 +49,8 @@ pub(crate) struct Slice {
     /// What it holds in memory, at most.
     writing_bytes: usize,
     arrived: KeySet,
+    /// Which old rows arrived, if the keys are in a file and were looked for.
+    marked: Option<Marked>,
     /// Replaced tables only: whole rows, to tell a repeated row from two of one key.
     contents: KeySet,
     /// With history: what the old object says of each key's current version.
@@ -103,6 +105,7 @@ impl Slice {
             writing: None,
             writing_bytes: 0,
             arrived: KeySet::default(),
+            marked: None,
             contents: KeySet::default(),
             versions: KeyMap::default(),
             now,
@@ -255,7 +258,8 @@ impl Slice {
         let all_dropped = self.table.policy == Policy::Replace && parents.is_none();
         let old = if all_dropped { None } else { open_old(&self.lake, &self.table, self.day).await? };
         let Some(old) = old else { return Ok(()) };
-        let mut marked = if self.arrived.is_in_memory() { None } else { Some(self.marked().await?) };
+        self.mark().await?;
+        let mut marked = self.marked.take();
         let mut rows = old.stream()?;
         while let Some(batch) = rows.try_next().await? {
             let batch = conform(&batch, &self.schema)?;
@@ -275,9 +279,37 @@ impl Slice {
         keys.into_iter().map(|key| self.arrived.contains(key).map(Some)).collect()
     }
 
+    /// Looks for all old rows among the new ones, if the new keys are in a file and it was not done yet.
+    pub(super) async fn mark(&mut self) -> Result<()> {
+        if self.marked.is_none() && !self.arrived.is_in_memory() {
+            self.marked = Some(self.all_marked().await?);
+        }
+        Ok(())
+    }
+
+    /// Whether a new row has the key of the old row that comes so many rows after those passed.
+    pub(super) fn has_arrived(&self, ahead: usize, key: u128) -> Result<bool> {
+        match &self.marked {
+            Some(marked) => marked.is_marked(ahead),
+            None => self.arrived.contains(key),
+        }
+    }
+
+    /// Goes on by so many old rows.
+    pub(super) fn pass(&mut self, rows: usize) -> Result<()> {
+        self.marked.as_mut().map_or(Ok(()), |marked| marked.next(rows).map(|_| ()))
+    }
+
+    /// Back to the first old row.
+    pub(super) fn rewind(&mut self) {
+        if let Some(marked) = &mut self.marked {
+            marked.rewind();
+        }
+    }
+
     /// The same of all old rows, when keys are in a file: the old keys are read first, and without
     /// the other columns. The set is given up for it.
-    async fn marked(&mut self) -> Result<Marked> {
+    async fn all_marked(&mut self) -> Result<Marked> {
         let mut marks = Marks::of(std::mem::take(&mut self.arrived))?;
         if let Some(old) = open_old(&self.lake, &self.table, self.day).await? {
             let columns = Arc::new(self.schema.project(&self.key_columns()?).map_err(arrow)?);

@@ -151,6 +151,7 @@ fn table(source: &Source, all: &BTreeMap<String, Source>) -> Result<Table> {
             .map(|u| part::unchanged(source, u, parent.as_ref(), all))
             .transpose()?,
         full_every: part::full_every(source)?,
+        hold_back: super::HoldBack::default(),
         parent,
         columns,
         history: false,

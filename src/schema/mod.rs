@@ -138,6 +138,21 @@ pub(crate) struct NewestFirst {
     pub(crate) final_if: Vec<(usize, Vec<String>)>,
 }
 
+/// Soft deletes of one sync that are held back: of at least so many rows, and of more than this
+/// share of the rows that are not deleted yet.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct HoldBack {
+    /// From 0 to 1; nothing is more than all rows, so 1 holds nothing back.
+    pub(crate) share: f64,
+    pub(crate) rows: u64,
+}
+
+impl Default for HoldBack {
+    fn default() -> HoldBack {
+        HoldBack { share: 0.5, rows: 20 }
+    }
+}
+
 /// The table whose rows are this table's parents.
 #[derive(Clone, Debug)]
 pub(crate) struct Parent {
@@ -174,6 +189,8 @@ pub(crate) struct Table {
     pub(crate) unchanged_since: Option<String>,
     /// Seconds between two full passes of a table that is read in part.
     pub(crate) full_every: i64,
+    /// Snapshots: which soft deletes wait for a confirmation.
+    pub(crate) hold_back: HoldBack,
     /// In the order of the file, the engine's own included.
     pub(crate) columns: Vec<Column>,
     pub(crate) history: bool,

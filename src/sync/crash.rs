@@ -155,6 +155,7 @@ impl Scene {
             stamp: super::Stamp::default(),
             wish: Wish { since: Some(self.began - Duration::days(8)), ..Wish::default() },
             strict: false,
+            accept_deletes: false,
             download_files: false,
             stop: CancellationToken::new(),
             room: super::room(),

@@ -9,6 +9,7 @@ mod contents;
 mod crash;
 mod files;
 mod freshness;
+mod hold_back;
 mod parents;
 mod part;
 mod pending;
@@ -82,6 +83,8 @@ pub(crate) struct Run {
     pub(crate) stamp: Stamp,
     pub(crate) wish: Wish,
     pub(crate) strict: bool,
+    /// Whether soft deletes are written that would be held back otherwise.
+    pub(crate) accept_deletes: bool,
     /// Whether the bytes of files are kept, too.
     pub(crate) download_files: bool,
     pub(crate) stop: CancellationToken,
@@ -246,7 +249,7 @@ async fn guarded(run: &Arc<Run>, table: &Arc<Table>, failed_parent: Option<Strin
     let outcome = match (&table.retired, failed_parent) {
         (Some(text), _) => Err(Error::new(Kind::Retired, text.clone())),
         (None, Some(parent)) => {
-            let error = Error::new(Kind::Unavailable, format!("its parent table {parent} could not be read"));
+            let error = Error::new(Kind::Unavailable, format!("its parent table {parent} was not synced"));
             let error = error.hint(format!("see what is said of {parent}"));
             tracks.iter().for_each(|t| t.end("skipped", Some(&error)));
             return false;
@@ -268,7 +271,9 @@ async fn guarded(run: &Arc<Run>, table: &Arc<Table>, failed_parent: Option<Strin
         Err(error) => {
             tracing::debug!(table = %table.name, %error, "ended");
             let status = match error.kind {
-                Kind::WrongKey | Kind::Forbidden | Kind::NotThere | Kind::Interrupted => error.kind.word(),
+                Kind::WrongKey | Kind::Forbidden | Kind::NotThere | Kind::HeldBack | Kind::Interrupted => {
+                    error.kind.word()
+                }
                 _ => "failed",
             };
             tracks.iter().for_each(|t| t.end(status, Some(&error)));
@@ -301,7 +306,7 @@ async fn sync(run: &Arc<Run>, table: &Arc<Table>) -> Result<()> {
 /// A table that is one object: read whole, or down to what is known.
 async fn whole(run: &Run, table: &Arc<Table>, tables: &[Arc<Table>]) -> Result<()> {
     let known = run.state.lock().await.tables.get(&table.name).cloned();
-    let drained = loop {
+    let mut drained = loop {
         let micros = run.micros();
         let part = Part::of(&run.lake, table, known.as_ref(), run.time(table), run.wish).await?;
         let sinks = tables.iter().map(|t| Sink::new(&run.lake, t, None, micros)).collect();
@@ -326,8 +331,17 @@ async fn whole(run: &Run, table: &Arc<Table>, tables: &[Arc<Table>]) -> Result<(
     if in_part {
         tables.iter().for_each(|table| run.track(table).read_in_part());
     }
+    let held = match hold_back::examine(run, tables, &mut drained).await {
+        Ok(held) => held,
+        Err(error) => {
+            drained.abandon().await;
+            return Err(error);
+        }
+    };
     commit(run, drained, tables, &[]).await?;
-    checkpoint(run, table, tables, !in_part && !torn).await
+    let is_full = !in_part && !torn && !held.is_held();
+    held.note(run, in_part).await;
+    checkpoint(run, table, tables, is_full).await
 }
 
 /// Lets the rows of one drained request appear.

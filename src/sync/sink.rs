@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::FILE_THREADS;
 use crate::decode::{Bound, Decoder, Misfit};
 use crate::error::{Error, Kind, Result};
-use crate::lake::{Finished, Lake, Parents, Slice};
+use crate::lake::{Finished, Lake, Losses, Parents, Slice};
 use crate::plan::{Window, day};
 use crate::report::Track;
 use crate::schema::{Policy, Table};
@@ -107,6 +107,11 @@ impl Sink {
             self.cut.slice(Some(day)).await?;
         }
         Ok(())
+    }
+
+    /// What a table that is read whole would soft-delete, list by list; only after [`Sink::drained`].
+    pub(super) async fn losses(&mut self, parents: Option<&Parents>, least: u64) -> Result<Losses> {
+        self.cut.slice(None).await?.losses(parents, least).await
     }
 
     /// An object without rows, so that a table of which nothing is known yet has its columns in the lake.
