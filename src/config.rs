@@ -352,43 +352,106 @@ impl Selection {
         }
         // Sensitive and heavy tables want their own name, or a pattern with more in it than `*`.
         let named = |t: &Table| self.named.iter().any(|p| glob(p, &t.name) && (p != "*" || !t.only_if_named));
-        let excluded = |t: &Table| self.excluded.iter().any(|p| glob(p, &t.name));
         let mut chosen = Vec::new();
-        let can_ask = |t: &Table| access.iter().any(|a| a.can_ask(t));
-        for table in catalog.iter().filter(|t| can_ask(t)) {
+        for table in catalog.iter().filter(|t| can_ask(t, access)) {
             let wanted = if self.named.is_empty() { !table.only_if_named } else { named(table) };
-            if !wanted || excluded(table) {
+            if !wanted || self.excluding(table).is_some() {
                 continue;
             }
-            let mut with_parents: Vec<String> =
-                [Some(&table.name), table.same_as.as_ref()].into_iter().flatten().cloned().collect();
-            let mut parent = table.parent.as_ref().and_then(|p| catalog.get(&p.table));
-            while let Some(up) = parent {
-                if excluded(up) || !can_ask(up) {
-                    with_parents.clear();
-                    if self.named.contains(&table.name) {
-                        return Err(Error::usage(format!(
-                            "{} needs {}, which cannot be read in this run",
-                            table.name, up.name
-                        ))
-                        .hint(format!("do not exclude {}, and set the key of its surface", up.name)));
-                    }
-                    break;
+            match self.parents(table, catalog, access) {
+                Ok(parents) => {
+                    chosen.extend([Some(&table.name), table.same_as.as_ref()].into_iter().flatten().cloned());
+                    chosen.extend(parents);
                 }
-                with_parents.push(up.name.clone());
-                parent = up.parent.as_ref().and_then(|p| catalog.get(&p.table));
+                Err(Orphan::Excluded(error) | Orphan::WithoutKey(error)) if self.named.contains(&table.name) => {
+                    return Err(error);
+                }
+                Err(_) => {}
             }
-            chosen.extend(with_parents);
         }
-        if let Some(origin) = self.named.iter().find(|n| !chosen.iter().any(|c| glob(n, c))) {
-            let surface = catalog.iter().find(|t| glob(origin, &t.name)).map(|t| t.surface.name()).unwrap_or_default();
-            return Err(Error::usage(format!("`{origin}` is on the {surface} surface, whose key or id is not set"))
-                .hint("docs/configuration.md lists the variable of each surface"));
+        let mut without = self.named.iter().filter(|n| !chosen.iter().any(|c| glob(n, c)));
+        if let Some(error) = without.find_map(|pattern| self.none_of(pattern, catalog, access)) {
+            return Err(error);
+        }
+        if chosen.is_empty() && !self.named.is_empty() {
+            let (named, excluded) = (self.named.join(","), self.excluded.join(","));
+            return Err(Error::usage(format!("all of {named} is excluded")).hint(hint_to_include(&excluded)));
         }
         chosen.sort();
         chosen.dedup();
         Ok(chosen)
     }
+
+    /// The pattern of `--exclude` that matches the table.
+    fn excluding(&self, table: &Table) -> Option<&str> {
+        self.excluded.iter().map(String::as_str).find(|pattern| glob(pattern, &table.name))
+    }
+
+    /// Returns the names of the table's ancestors, or why one of them cannot be read in this run.
+    fn parents(&self, table: &Table, catalog: &Catalog, access: &[Access]) -> std::result::Result<Vec<String>, Orphan> {
+        let mut names = Vec::new();
+        let mut parent = table.parent.as_ref().and_then(|p| catalog.get(&p.table));
+        while let Some(up) = parent {
+            let needs = format!("{} needs {}", table.name, up.name);
+            if let Some(pattern) = self.excluding(up) {
+                let hint = format!("exclude {} as well, or {}", table.name, hint_to_include(pattern));
+                return Err(Orphan::Excluded(Error::usage(format!("{needs}, which is excluded")).hint(hint)));
+            }
+            if !can_ask(up, access) {
+                let error = Error::usage(format!("{needs}, whose key or id is not set"));
+                return Err(Orphan::WithoutKey(error.hint(hint_to_set(up))));
+            }
+            names.push(up.name.clone());
+            parent = up.parent.as_ref().and_then(|p| catalog.get(&p.table));
+        }
+        Ok(names)
+    }
+
+    /// Why a name or pattern of `--tables` chooses no table. `None` if all its tables are excluded.
+    fn none_of(&self, pattern: &str, catalog: &Catalog, access: &[Access]) -> Option<Error> {
+        let matching: Vec<_> = catalog.iter().filter(|t| glob(pattern, &t.name)).collect();
+        let mut excluded = false;
+        for table in matching.iter().filter(|t| can_ask(t, access)) {
+            match self.parents(table, catalog, access) {
+                Err(Orphan::WithoutKey(error)) if self.excluding(table).is_none() => {
+                    return Some(error.at(format!("`{pattern}`")));
+                }
+                _ => excluded = true,
+            }
+        }
+        let table = matching.first().filter(|_| !excluded)?;
+        let surface = table.surface.name();
+        let error = Error::usage(format!("`{pattern}` is on the {surface} surface, whose key or id is not set"));
+        Some(error.hint(hint_to_set(table)))
+    }
+}
+
+/// Why a table goes without its parent.
+enum Orphan {
+    Excluded(Error),
+    WithoutKey(Error),
+}
+
+fn can_ask(table: &Table, access: &[Access]) -> bool {
+    access.iter().any(|a| a.can_ask(table))
+}
+
+fn hint_to_include(pattern: &str) -> String {
+    format!("leave {pattern} out of --exclude, or of `exclude` in the configuration")
+}
+
+/// What to set to read a table.
+fn hint_to_set(table: &Table) -> String {
+    let key = match table.surface {
+        Surface::Admin => "OPENAI_ADMIN_KEY",
+        Surface::Project => "OPENAI_PROJECT_KEYS",
+        Surface::Codex => "CODEX_ANALYTICS_KEY",
+        Surface::Compliance => "CHATGPT_COMPLIANCE_KEY",
+    };
+    let ids = [("key.workspace", "CHATGPT_WORKSPACE_IDS"), ("key.organization", "OPENAI_ORGANIZATION_ID")];
+    let id = ids.into_iter().find(|(name, _)| table.key_names().any(|n| n == *name));
+    let needed = id.map_or_else(|| key.to_string(), |(_, variable)| format!("{key} and {variable}"));
+    format!("set {needed}; docs/configuration.md describes each variable")
 }
 
 /// A moment: a date (midnight UTC) or RFC 3339.

@@ -31,6 +31,15 @@ pub(crate) fn plain(text: &str) -> String {
     line.trim().to_string()
 }
 
+/// A word as it is typed into a shell: quoted where the shell would read something else.
+pub(crate) fn typed(word: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@%+,".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => Cow::Borrowed(word),
+        false => Cow::Owned(format!("'{}'", word.replace('\'', "'\\''"))),
+    }
+}
+
 /// The text with its lines, and without what a terminal obeys.
 fn harmless(text: &str) -> Cow<'_, str> {
     let harmful = |c: char| is_harmful(c) && c != '\n' && c != '\t';

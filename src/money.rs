@@ -24,7 +24,7 @@ pub(crate) fn exact(units: i128) -> String {
 pub(crate) fn add(sum: &mut i128, units: i128) -> Result<()> {
     *sum = sum.checked_add(units).ok_or_else(|| {
         Error::integrity("the amounts add up to more than 38 digits can hold")
-            .hint("an amount in the lake is wrong: look for the largest one, and read its day again")
+            .hint("an amount in the lake is wrong: look for the largest one, and read its day again (`sync --tables TABLE --since DAY`)")
     })?;
     Ok(())
 }

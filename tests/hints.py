@@ -25,9 +25,9 @@ TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 # Where a hint begins; it goes on to the end of the brackets, or of the statement.
-CALL = re.compile(r"\.(?:hint|rather|warn)\(|\bwarn!\(")
+CALL = re.compile(r"\.(?:hint|rather|warn|warnings\.push)\(|\b(?:warn!|taken)\(")
 NAMED = re.compile(r"\blet (?:hint|cure|warning)\b[^=;]*=")
-FUNCTION = re.compile(r"\bfn (?:hint|cure|hints|cures|warning|gap|told)\b[^{;]*\{")
+FUNCTION = re.compile(r"\bfn (?:\w*(?:hint|cure|warning)\w*|gap|told)\b[^{;]*\{")
 CONSTANT = re.compile(r"\b(?:const|static) \w*(?:HINT|CURE)\w*\s*:[^=]*=")
 # What is looked for in an error is no hint.
 SOUGHT = re.compile(r"\b(?:has|contains|starts_with|ends_with|strip_prefix|strip_suffix|member)\(")
@@ -67,8 +67,7 @@ def unescaped(literal: str) -> str:
     return re.sub(r"\\(.)", lambda m: simple.get(m[1], m[1]), inner, flags=re.DOTALL)
 
 
-def source(path: pathlib.Path) -> Source:
-    text = path.read_text()
+def parsed(path: pathlib.Path, text: str) -> Source:
     name = str(path.relative_to(ROOT))
     literals: list[Literal] = []
 
@@ -87,10 +86,10 @@ def source(path: pathlib.Path) -> Source:
 
 def closing(code: str, start: int) -> int:
     """The end of the bracket that opens at `start`; from elsewhere, that of the statement."""
-    depth = 0
+    depth, bracket = 0, code[start] in "([{"
     for place in range(start, len(code)):
         depth += (code[place] in "([{") - (code[place] in ")]}")
-        if depth <= 0 and (code[place] in ")]}" or code[place] == ";"):
+        if depth < 0 or (depth == 0 and (code[place] == ";" or bracket)):
             return place
     return len(code)
 
@@ -101,11 +100,12 @@ def sources() -> list[Source]:
         path for path in sorted((ROOT / "src").rglob("*.rs"))
         if not str(path.relative_to(ROOT)).startswith(NOT_OF_USERS) and path.name not in named_tests
     ]
-    return [source(path) for path in paths]
+    return [parsed(path, path.read_text()) for path in paths]
 
 
 def is_sentence(text: str) -> bool:
-    return len(re.findall(r"[A-Za-z]{2,}", re.sub(r"\{[^}]*\}", "", text))) >= 2
+    said = re.sub(r"\{[^}]*\}", "", SPOKEN.sub("", text))
+    return " " in said.strip() and bool(re.search(r"[A-Za-z]{3,}", said))
 
 
 def hints_of(file: Source) -> list[Literal]:
@@ -138,4 +138,4 @@ def registry() -> list[dict]:
 def pattern(text: str) -> re.Pattern:
     """What people see of a text: its placeholders are anything."""
     pieces = re.split(r"\{[^{}]*\}", text.replace("{{", "\0").replace("}}", "\1"))
-    return re.compile(".+?".join(re.escape(piece.replace("\0", "{").replace("\1", "}")) for piece in pieces))
+    return re.compile(".*?".join(re.escape(piece.replace("\0", "{").replace("\1", "}")) for piece in pieces))

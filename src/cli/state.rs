@@ -10,7 +10,7 @@ use super::reports::reports;
 use super::sync::destination;
 use super::{Exit, Format, StateAction, StateOf};
 use crate::config::File;
-use crate::console::{data, tell};
+use crate::console::{data, tell, typed};
 use crate::error::{Error, Result};
 use crate::lake::{Found, Lake, Lease, ScopeState, State, StateFile, TableState};
 use crate::plan::midnight;
@@ -73,6 +73,15 @@ fn open(of: &StateOf) -> Result<(Arc<Lake>, StateFile)> {
     Ok((lake, file))
 }
 
+/// The flags that were given, as they are typed once more in a command that a message prints.
+fn repeated(of: &StateOf) -> String {
+    let config = of.config.as_ref().map(|file| file.to_string_lossy().into_owned());
+    [("--dest", &of.dest), ("--state", &of.state), ("--config", &config)]
+        .into_iter()
+        .filter_map(|(flag, value)| value.as_ref().map(|value| format!(" {flag} {}", typed(value))))
+        .collect()
+}
+
 async fn reset(patterns: &[String], of: &StateOf) -> Result<()> {
     let (lake, file) = open(of)?;
     let lease = Lease::take(&lake, "state reset", &CancellationToken::new()).await?;
@@ -81,12 +90,12 @@ async fn reset(patterns: &[String], of: &StateOf) -> Result<()> {
         if !state.tables.keys().any(|name| glob(pattern, name)) {
             let error = Error::usage(format!("the state knows no table `{pattern}`"));
             let error = error.meant(pattern, state.tables.keys().map(String::as_str));
-            return Err(error.hint("`openai-elt state show` lists them"));
+            return Err(error.hint(format!("`openai-elt state show{}` lists them", repeated(of))));
         }
     }
-    let of = |name: &String| patterns.iter().any(|p| glob(p, name));
-    let forgotten: Vec<String> = state.tables.keys().filter(|name| of(name)).cloned().collect();
-    state.tables.retain(|name, _| !of(name));
+    let chosen = |name: &String| patterns.iter().any(|p| glob(p, name));
+    let forgotten: Vec<String> = state.tables.keys().filter(|name| chosen(name)).cloned().collect();
+    state.tables.retain(|name, _| !chosen(name));
     file.save(&state).await?;
     lease.release().await;
     tell(&format!("forgotten: {}; the next sync reads their whole history again", forgotten.join(", ")));
@@ -133,7 +142,7 @@ async fn rebuild(of: &StateOf) -> Result<()> {
     if !untold.is_empty() {
         let names = untold.join(", ");
         tell(&format!("warning: no run report tells of {names}: a gap in what was read could not be seen"));
-        tell("  hint: `openai-elt sync --full-refresh` reads the whole history again");
+        tell(&format!("  hint: `openai-elt sync --full-refresh{}` reads the whole history again", repeated(of)));
     }
     Ok(())
 }

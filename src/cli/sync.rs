@@ -81,7 +81,7 @@ impl Plan {
         let has_files = |name: &String| catalog.get(name).is_some_and(|t| t.contents.is_some());
         if args.download_files && !chosen.iter().any(has_files) {
             return Err(Error::usage("--download-files: no chosen table tells of files")
-                .hint("name one that does: --tables chatgpt_files"));
+                .hint("name one that does: --tables chatgpt_files (read with CHATGPT_COMPLIANCE_KEY)"));
         }
         let moment = |flag: &str, text: &Option<String>| text.as_ref().map(|t| config::moment(flag, t)).transpose();
         let wish = Wish {

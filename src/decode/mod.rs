@@ -317,7 +317,7 @@ fn path_of<'t>(table: &'t Table, unfit: &Unfit<'_>) -> Vec<Cow<'t, str>> {
 }
 
 fn unexpected(what: String) -> Error {
-    Error::contract(what).hint("the API's answer is not the documented one; nothing of this table was changed")
+    Error::contract(what).hint("the API's answer is not the documented one; if it stays, report it with this message")
 }
 
 /// Rows that were to be forgotten.
@@ -327,7 +327,8 @@ fn uncut(e: ArrowError) -> Error {
 
 /// An answer that is not JSON, with what to do about it.
 pub(crate) fn malformed(e: Malformed) -> Error {
-    Error::contract(e.to_string()).hint("the answer was cut short or is not JSON; the next run asks again")
+    Error::contract(e.to_string())
+        .hint("the answer was cut short or is not JSON; if it stays, report it with this message")
 }
 
 /// What was found instead, short enough for a message; text is not quoted, it may be personal.

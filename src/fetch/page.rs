@@ -71,7 +71,7 @@ fn go_on(paging: &Paging, facts: Facts, empty_in_a_row: &mut u32) -> Result<Opti
         (_, None) if paging.until_empty => !empty,
         (Some(at), None) => {
             return Err(Error::contract(format!("`{at}` is missing: it says whether the list goes on"))
-                .hint("the API's answer is not the documented one; nothing was changed"));
+                .hint("the API's answer is not the documented one; if it stays, report it with this message"));
         }
         (None, _) => facts.from.is_some(),
     };

@@ -93,7 +93,11 @@ impl Lease {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let holder = std::fs::read_to_string(&path).unwrap_or_default();
-                return Err(taken(&lake.shown, holder.trim(), "wait until it has ended"));
+                return Err(taken(
+                    &lake.shown,
+                    holder.trim(),
+                    "wait until it has ended; a sync does so with --lock-wait",
+                ));
             }
             Err(TryLockError::Error(e)) => return Err(unusable(e)),
         }
@@ -116,7 +120,7 @@ impl Lease {
                 let bytes = found.bytes().await.map_err(failed)?;
                 let note: Option<Note> = serde_json::from_slice(&bytes).ok();
                 if let Some(note) = note.filter(|n| n.until > Utc::now()) {
-                    let cure = "wait until it has ended; a run that was killed frees it within 60 seconds";
+                    let cure = "wait until it has ended; a sync does so with --lock-wait; a run that was killed frees it within 60 seconds";
                     return Err(taken(&lake.shown, &note.holder, cure));
                 }
                 match write(lake, &path, &holder, LIFETIME, PutMode::Update(version)).await {

@@ -12,6 +12,7 @@ use parquet::errors::ParquetError;
 
 use super::ranges::Reader;
 use super::{Lake, storage};
+use crate::console::typed;
 use crate::error::{Error, Result};
 use crate::schema::Table;
 
@@ -19,6 +20,8 @@ use crate::schema::Table;
 pub(crate) struct OldRows {
     builder: ParquetRecordBatchStreamBuilder<Reader>,
     path: String,
+    /// The destination, as the user wrote it.
+    dest: String,
 }
 
 /// The old object of a slice; none when there is none.
@@ -34,8 +37,8 @@ pub(super) async fn open_at(lake: &Lake, location: Path) -> Result<Option<OldRow
         Ok(None) => return Ok(None),
         Err(e) => return Err(storage(&e, &lake.shown).at(path)),
     };
-    let builder = ParquetRecordBatchStreamBuilder::new(reader).await.map_err(|e| broken(&e, &path))?;
-    Ok(Some(OldRows { builder, path }))
+    let builder = ParquetRecordBatchStreamBuilder::new(reader).await.map_err(|e| broken(&e, &path, &lake.shown))?;
+    Ok(Some(OldRows { builder, path, dest: lake.shown.clone() }))
 }
 
 impl OldRows {
@@ -50,21 +53,21 @@ impl OldRows {
 
     /// All columns of the file, as they are.
     pub(crate) fn stream(self) -> Result<BoxStream<'static, Result<RecordBatch>>> {
-        let path = self.path;
-        let stream = self.builder.with_batch_size(8_192).build().map_err(|e| broken(&e, &path))?;
-        Ok(stream.map_err(move |e| broken(&e, &path)).boxed())
+        let OldRows { builder, path, dest } = self;
+        let stream = builder.with_batch_size(8_192).build().map_err(|e| broken(&e, &path, &dest))?;
+        Ok(stream.map_err(move |e| broken(&e, &path, &dest)).boxed())
     }
 
     /// Some columns by name, in the order of `names`; one that the file lacks is null.
     pub(crate) fn columns(self, wanted: SchemaRef) -> Result<BoxStream<'static, Result<RecordBatch>>> {
-        let path = self.path;
-        let schema = self.builder.parquet_schema();
+        let OldRows { builder, path, dest } = self;
+        let schema = builder.parquet_schema();
         let names: Vec<&str> = wanted.fields().iter().map(|f| f.name().as_str()).collect();
         let mask = ProjectionMask::columns(schema, names);
         let stream =
-            self.builder.with_projection(mask).with_batch_size(8_192).build().map_err(|e| broken(&e, &path))?;
+            builder.with_projection(mask).with_batch_size(8_192).build().map_err(|e| broken(&e, &path, &dest))?;
         Ok(stream
-            .map_err(move |e| broken(&e, &path))
+            .map_err(move |e| broken(&e, &path, &dest))
             .and_then(move |batch| std::future::ready(conform(&batch, &wanted)))
             .boxed())
     }
@@ -126,6 +129,7 @@ pub(super) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordB
         .map_err(|e| Error::integrity(format!("old rows do not fit the table: {e}")))
 }
 
-fn broken(e: &ParquetError, path: &str) -> Error {
-    Error::integrity(format!("{path}: not a readable Parquet file: {e}")).hint("something else changed or cut the file: restore it, or move it away and `state reset` its table; what the source no longer has of it is lost then")
+fn broken(e: &ParquetError, path: &str, dest: &str) -> Error {
+    let (table, dest) = (path.split('/').next().unwrap_or_default(), typed(dest));
+    Error::integrity(format!("{path}: not a readable Parquet file: {e}")).hint(format!("something else changed or cut the file: restore it, or move it away and run `openai-elt state reset {table} --dest {dest}`, so that the next sync reads its table again; what the source no longer has of it is lost then"))
 }

@@ -38,7 +38,7 @@ impl Address {
             return Ok(Address::Postgres(Box::new(postgres(&text, typed, &|name| std::env::var(name).ok())?)));
         }
         Err(Error::usage("--to is no target that can be loaded")
-            .hint("such as duckdb:openai.duckdb or postgres://user@host/database; for other warehouses see `openai-elt schema`"))
+            .hint("such as duckdb:openai.duckdb or postgres://user@host/database; for other warehouses see `openai-elt schema --help`"))
     }
 
     /// For people: without a password.

@@ -16,11 +16,12 @@ mod text;
 mod words;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_schema::{Field, Schema, SchemaRef};
 
+use crate::console::typed;
 use crate::error::{Error, Result};
 
 pub(crate) use file::{Parameter, Parameters, caret, suggestion};
@@ -243,7 +244,7 @@ impl Table {
     }
 
     /// What a key must stand for to be asked for this table: `key.project`, `key.workspace`, …
-    fn key_names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn key_names(&self) -> impl Iterator<Item = &str> {
         self.columns.iter().filter_map(|c| match &c.from {
             From::Bound(name) if name.starts_with("key.") => Some(name.as_str()),
             _ => None,
@@ -266,6 +267,8 @@ impl Table {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Catalog {
     tables: BTreeMap<String, Arc<Table>>,
+    /// The folder of `--schemas`, for commands that messages print.
+    extra: Option<PathBuf>,
 }
 
 impl Catalog {
@@ -279,14 +282,15 @@ impl Catalog {
             check::read_dir(dir, &mut sources)?;
         }
         let tables = check::tables(&sources)?;
-        Ok(Catalog { tables: tables.into_iter().map(|t| (t.name.clone(), Arc::new(t))).collect() })
+        let tables = tables.into_iter().map(|t| (t.name.clone(), Arc::new(t))).collect();
+        Ok(Catalog { tables, extra: extra.map(Path::to_path_buf) })
     }
 
     /// A catalog of one file that stands alone.
     pub(crate) fn alone(text: &str) -> Result<Catalog> {
         let source = check::Source::parse(Surface::Admin, "alone", "alone.toml", text)?;
         let tables = check::tables(&BTreeMap::from([("alone".to_string(), source)]))?;
-        Ok(Catalog { tables: tables.into_iter().map(|t| (t.name.clone(), Arc::new(t))).collect() })
+        Ok(Catalog { tables: tables.into_iter().map(|t| (t.name.clone(), Arc::new(t))).collect(), extra: None })
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Table>> {
@@ -304,6 +308,9 @@ impl Catalog {
     /// The error for a name or pattern that no table has, with the nearest one.
     pub(crate) fn unknown(&self, name: &str) -> Error {
         let error = Error::usage(format!("there is no table `{name}`"));
-        error.meant(name, self.tables.keys().map(String::as_str)).hint("`openai-elt tables` lists them all")
+        let schemas = self.extra.as_ref().map(|dir| format!(" --schemas {}", typed(&dir.to_string_lossy())));
+        error
+            .meant(name, self.tables.keys().map(String::as_str))
+            .hint(format!("`openai-elt tables{}` lists them all", schemas.unwrap_or_default()))
     }
 }

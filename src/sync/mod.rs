@@ -364,7 +364,7 @@ async fn commit(
         }
         if let (true, Some((column, misfit))) = (run.strict, sink.misfits().iter().next()) {
             outcome = Err(Error::contract(format!("`{column}`: {}", misfit.example))
-                .hint("--strict makes a value that does not fit its column an error of the table"));
+                .hint("--strict, or `strict = true` in the configuration, makes a value that does not fit its column an error; without it the value is kept in _extra"));
             sink.abandon().await;
             break;
         }
