@@ -33,11 +33,13 @@ Each hint needs an entry in tests/hints.toml:
 
     [[hint]]
     text  = '''%s'''
-    tried = "test_hints.py::test_that_does_what_it_says"     # asserts that the hint is shown, does it, and sees it help
+    tried = "test_x.py::test_y"     # a test that provokes it, asserts its text, does what it says and sees it help
 
 or, where it names no command, flag, variable, key or file to do something with:
 
     advice = "why there is nothing to try"
+
+or, for the few that no test can bring about: unprovoked = "why"
 """
 # What can be typed: flags, commands, variables.
 TYPED = re.compile(r"(?<![\w-])--[a-z]{2,}|`openai-elt |\b[A-Z]{2,}(?:_[A-Z]+)+\b|\b(?:chmod|pip install) ")
@@ -64,16 +66,17 @@ def file_of(file: str) -> tuple[set[str], str]:
 
 
 def quoted(text: str) -> str:
-    """The beginning of the longest piece of a hint that stands in a test as it stands in the source."""
-    return max(re.split(r"\{[^{}]*\}|[\"'`\\]", text), key=len).strip()[:30]
+    """The longest piece of a hint that stands in a test as it stands in the source."""
+    return max(re.split(r"\{[^{}]*\}|[\"'`\\]", text), key=len).strip()
 
 
 @pytest.mark.parametrize("entry", hints.registry(), ids=lambda entry: entry["text"][:50])
 def test_an_entry_is_true(entry):
-    assert ("tried" in entry) != ("advice" in entry), f"either tried or advice: {entry}"
-    if "advice" in entry:
-        assert len(entry["advice"].split()) > 3, "say why"
-        assert not TYPED.search(entry["text"]), f"it names something to type, so a test must do it: {entry['text']}"
+    (kind,) = entry.keys() - {"text"}
+    assert kind in ("tried", "advice", "unprovoked"), f"one of tried, advice, unprovoked: {entry}"
+    if kind != "tried":
+        assert len(entry[kind].split()) > 3, "say why"
+        assert kind == "unprovoked" or not TYPED.search(entry["text"]), f"it names something to type, so a test must do it: {entry['text']}"
         return
     for tried in [entry["tried"]] if isinstance(entry["tried"], str) else entry["tried"]:
         file, _, name = tried.partition("::")
@@ -88,14 +91,14 @@ def test_the_source_is_read_as_it_is_written():
             Err(Error::usage("no").hint(format!("say \\"{x}\\" \\
                  twice"))).rather(match e { A => "one way", _ => "another way" });
             let cure = match has(&["not this one"]) { true => "this one", false => r#"or "this" one"# };
-            '"'; track.warn("mind the gap".into()); tell("  hint: carry on"); other("nothing of it");
+            '"'; track.warn("mind the gap".into()); tell("  hint: carry on"); other("nothing of it"); Reason { hint: Some("wait for it"), kind: "not this" }
         }
         #[cfg(test)]
         mod tests { fn g() { e.hint("not a test's"); } }'''
     path = ROOT / "src/example.rs"
     found = hints.hints_of(hints.parsed(path, text))
     assert [literal.text for literal in found] == [
-        'say "{x}" twice', "one way", "another way", "this one", 'or "this" one', "mind the gap", "  hint: carry on",
+        'say "{x}" twice', "one way", "another way", "this one", 'or "this" one', "mind the gap", "  hint: carry on", "wait for it",
     ]
     assert hints.pattern("do not exclude {}, or {{x}}").fullmatch("do not exclude costs, or {x}")
 

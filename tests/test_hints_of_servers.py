@@ -21,7 +21,7 @@ import pytest
 from conftest import BINARY, ROOT, clean_environment, objects, small_disk, start_sync
 from desk import Desk, desk, healthy, hinted, lake, made, org, rows, scripted  # noqa: F401, fixtures
 from fixtures.sources import COMPLIANCE_KEY, Logs, event
-from s3_proxy import Proxy
+from s3_proxy import Proxy, refusal
 from scripted import ADMIN_KEY, Answer, Hold, Scripted, page, user
 from tls import Door, authority
 
@@ -53,6 +53,27 @@ def test_stores(seaweed, desk):
     fast = {**right, "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
     hinted(desk("state", "show", "--dest", place.url, env=fast, code={1, 3}), answered)
     desk("state", "show", "--dest", place.url, env=right)
+
+
+def test_a_store_that_does_not_answer(seaweed, desk):
+    """It refuses an object for a reason of its own; when it does so no longer, the same command works."""
+    with Proxy(seaweed) as proxy:
+        place = seaweed.place(endpoint=proxy.endpoint)
+        proxy.rules.append(lambda asked: refusal(400, "InvalidRequest") if asked.method == "PUT" and "/users/" in asked.path else None)
+        flags = ("--dest", place.url, "--tables", "users")
+        hinted(desk.sync(*flags, env=place.env(), code={2, 3}), "nothing of the slice was changed; run again when the destination answers")
+        assert not [name for name in place.names() if name.startswith("users/")]
+        proxy.rules.clear()
+        desk.sync(*flags, env=place.env())
+
+
+def test_a_name_that_cannot_be_asked_for(desk, lake):
+    """Renamed, it is in nobody's way."""
+    strange = lake / "users/a\nb"
+    strange.write_text("")
+    hinted(desk("verify", "--dest", "lake", code={1, 3, 4}), "a file or folder has a name that cannot be asked for: rename or remove it")
+    strange.rename(lake / "users/a b")
+    desk("verify", "--dest", "lake")
 
 
 def test_a_bucket_that_is_not_there(seaweed, desk):
@@ -177,6 +198,30 @@ def test_a_server_that_this_machine_does_not_trust(org, desk):
 
 
 # ---- projects and files of the API ---------------------------------------------------------------------------------
+
+
+def test_codex_looks_back_so_far_and_no_further(tmp_path):
+    """Less is asked for, by the flag or by the key of the configuration."""
+    from datetime import datetime, timedelta, timezone
+    now = datetime.now(timezone.utc)
+
+    def usage(asked):
+        if int(asked.one("start_time")) < (now - timedelta(days=91)).timestamp():
+            return Answer({"detail": [{"loc": ["query", "start_time"], "msg": "must be within 90 days", "type": "value_error"}]}, status=422)
+        return Answer({"object": "list", "data": [], "has_more": False, "next_page": None})
+
+    with Scripted() as server:
+        server.answers["/analytics/codex/workspaces/ws-1/usage"] = [usage]
+        url = server.env()["OPENAI_BASE_URL"]
+        desk = Desk(tmp_path, {"CHATGPT_BASE_URL": url, "CODEX_ANALYTICS_KEY": "sk-codex", "CHATGPT_WORKSPACE_IDS": "ws-1"})
+        far, near = str((now - timedelta(days=200)).date()), str((now - timedelta(days=30)).date())
+        hint = "Codex analytics reach back 90 days: ask for less by --since, or by history in the configuration"
+        hinted(desk.sync("--tables", "codex_usage", "--since", far, code={2, 3}), hint)
+        desk.sync("--tables", "codex_usage", "--since", near, "--dest", "one")
+        desk.write("far.toml", '[tables.codex_usage]\nhistory = "200d"\n')
+        desk.write("near.toml", '[tables.codex_usage]\nhistory = "30d"\n')
+        hinted(desk.sync("--tables", "codex_usage", "--config", "far.toml", code={2, 3}), hint)
+        desk.sync("--tables", "codex_usage", "--config", "near.toml")
 
 
 def test_a_key_under_another_name(tmp_path):
@@ -350,8 +395,11 @@ def test_tables_of_ones_own_are_loaded_with_their_files(desk, lake, postgres, ta
 
 
 def test_a_lake_that_is_cut_in_another_way(desk, lake):
+    """A table that is read whole where the built-in one is cut by day."""
     desk.env = {**desk.env, "PATH": f"{BIN}:{os.environ['PATH']}"}
-    day = lake / "users/date=2026-01-01"
-    day.mkdir()
-    (lake / "users/data.parquet").rename(day / "data.parquet")
-    hinted(load(desk, "duckdb:x.duckdb", code={3, 4}), "give the --schemas that the lake was written with")
+    text = (ROOT / "schemas/admin/audit_logs.toml").read_text()
+    desk.write("my/admin/audit_logs.toml", re.sub(r"^\[slices\].*?(?=^\[)", "", text, flags=re.MULTILINE | re.DOTALL))
+    desk.sync("--dest", "own", "--tables", "audit_logs", "--schemas", "my")
+    to = ("load", "--dest", "own", "--to", "duckdb:x.duckdb")
+    hinted(desk(*to, code={3, 4}), "give the --schemas that the lake was written with")
+    desk(*to, "--schemas", "my")

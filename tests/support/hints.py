@@ -2,7 +2,7 @@
 
 Every hint tells somebody what to do. `tests/hints.toml` names for each one the test that does it and sees it help, or
 says why there is nothing to do. This module finds the texts: string literals that are handed to `.hint(…)`, `.rather(…)`
-and `.warn(…)`, that are given a name `hint` or `cure`, or that are in a function or a file of that name.
+and `.warn(…)`, that are given a name or are a field `hint` or `cure`, or that are in a function or a file of that name.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import re
 import tomllib
 from dataclasses import dataclass
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 REGISTRY = ROOT / "tests/hints.toml"
-# The simulated organization and the handles of fuzz targets say nothing to users.
-NOT_OF_USERS = ("src/simulator", "src/workbench")
+# The handles of fuzz targets say nothing to users.
+NOT_OF_USERS = ("src/workbench",)
 
 TOKEN = re.compile(
     r"""(?P<comment>//[^\n]*|/\*.*?\*/)
@@ -28,6 +28,7 @@ TOKEN = re.compile(
 CALL = re.compile(r"\.(?:hint|rather|warn|warnings\.push)\(|\b(?:warn!|taken)\(")
 NAMED = re.compile(r"\blet (?:hint|cure|warning)\b[^=;]*=")
 FUNCTION = re.compile(r"\bfn (?:\w*(?:hint|cure|warning)\w*|gap|told)\b[^{;]*\{")
+FIELD = re.compile(r"\b(?:hint|cure|warning): *(?!:)")
 CONSTANT = re.compile(r"\b(?:const|static) \w*(?:HINT|CURE)\w*\s*:[^=]*=")
 # What is looked for in an error is no hint.
 SOUGHT = re.compile(r"\b(?:has|contains|starts_with|ends_with|strip_prefix|strip_suffix|member)\(")
@@ -84,12 +85,12 @@ def parsed(path: pathlib.Path, text: str) -> Source:
     return Source(name, code, literals)
 
 
-def closing(code: str, start: int) -> int:
-    """The end of the bracket that opens at `start`; from elsewhere, that of the statement."""
+def closing(code: str, start: int, ends: str = ";") -> int:
+    """The end of the bracket that opens at `start`; from elsewhere, that of the statement, or of what `ends` it."""
     depth, bracket = 0, code[start] in "([{"
     for place in range(start, len(code)):
         depth += (code[place] in "([{") - (code[place] in ")]}")
-        if depth < 0 or (depth == 0 and (code[place] == ";" or bracket)):
+        if depth < 0 or (depth == 0 and (code[place] in ends or bracket)):
             return place
     return len(code)
 
@@ -111,6 +112,7 @@ def is_sentence(text: str) -> bool:
 def hints_of(file: Source) -> list[Literal]:
     spans = [(m.end(), closing(file.code, m.end() - 1)) for m in CALL.finditer(file.code)]
     spans += [(m.end(), closing(file.code, m.end())) for m in NAMED.finditer(file.code)]
+    spans += [(m.end(), closing(file.code, m.end() - 1, ",;")) for m in FIELD.finditer(file.code)]
     spans += [(m.end(), closing(file.code, m.end())) for m in CONSTANT.finditer(file.code)]
     spans += [(m.end(), closing(file.code, m.end() - 1)) for m in FUNCTION.finditer(file.code)]
     if pathlib.Path(file.path).stem in ("cure", "cures", "hint", "hints"):
