@@ -91,10 +91,12 @@ enum History {
     Back(String),
 }
 
+/// The configuration file of a working folder, read without `--config`.
+pub(crate) const USUAL: &str = "openai-elt.toml";
+
 impl File {
     /// Reads the file; without `--config`, `openai-elt.toml` in the working folder if it is there.
     pub(crate) fn read(path: Option<&Path>) -> Result<File> {
-        const USUAL: &str = "openai-elt.toml";
         let (path, must) = match path {
             Some(path) => (path, true),
             None => (Path::new(USUAL), false),

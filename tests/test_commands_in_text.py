@@ -88,6 +88,19 @@ def test_a_command_that_is_named_is_understood(place, tmp_path):
     assert run.code == 0, f"{place}\n{run.err}"
 
 
+NEEDS_DEST = ("sync", "state", "verify", "report", "load")
+
+
+def test_a_command_in_a_message_is_printed_with_its_destination():
+    """Who typed `--dest` must be able to type what a message prints: it has the flag too, or says so, or appends the flags given."""
+    wrong = {
+        f"{literal.path}:{literal.line}: {code}" for file in hints.sources() for literal in file.literals
+        for code in re.findall(r"`(openai-elt (?:%s) [^`]*|openai-elt (?:%s))`" % ("|".join(NEEDS_DEST), "|".join(NEEDS_DEST)), literal.text)
+        if "--dest" not in literal.text and not re.search(r"\w\{\w*\}$", code)
+    }
+    assert wrong == set()
+
+
 def test_commands_are_found_in_texts():
     assert len(COMMANDS) > 50 and any(place.startswith("src/") for place in COMMANDS)
     assert commands_of("openai-elt sync --dest $LAKE $since --format json > x # y") == [["sync", "--dest", "$LAKE", "--format", "json"]]

@@ -163,6 +163,18 @@ def test_a_file_that_is_there_can_be_moved_away(desk):
     desk("init")
 
 
+@pytest.mark.parametrize("file", [(), ("other.toml",), ("my other.toml",)], ids=" ".join)
+def test_what_init_says_comes_next(desk, org, file):
+    """The printed commands, in their order, with the variable that is named."""
+    said = desk("init", *file).err
+    name = file[0] if file else "openai-elt.toml"
+    path = desk.folder / name
+    path.write_text(path.read_text().replace('# select  = ["costs", "usage_*"]', 'select = ["users"]'))
+    desk.env = {"OPENAI_BASE_URL": org.base_url, **{name: org.env()[name] for name in re.findall(r"OPENAI_[A-Z_]+", said)}}
+    check, sync = desk.as_printed(said)
+    assert "users" in check.out and (desk.folder / "lake/users/data.parquet").is_file()
+
+
 def test_files_are_downloaded_with_the_table_that_is_named(desk):
     hint = hinted(desk.sync("--tables", "costs", "--download-files", "--dry-run", code=1), "name one that does: --tables chatgpt_files (read with CHATGPT_COMPLIANCE_KEY)")
     flags = re.search(r"--tables \S+", hint)[0].split()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import json
 import pathlib
 import re
 import shutil
+import sys
 from datetime import datetime, timedelta, timezone
 
 import pyarrow.parquet as pq
@@ -186,6 +188,38 @@ def test_a_lake_without_reports(desk, lake):
     desk("schema", "--dialect", "duckdb", "--dest", "lake", "--changed-by", "last")
 
 
+def test_a_table_of_which_only_its_file_knows(desk, lake):
+    """`verify` and `load` say which flag they lack; with it they are content."""
+    text = (ROOT / "schemas/admin/invites.toml").read_text()
+    desk.write("my/admin/badges.toml", text)
+    desk.sync("--tables", "badges", "--schemas", "my")
+    said = desk("verify", "--dest", "lake", code=4)
+    assert "give the --schemas it was written with" in said.out
+    desk("verify", "--dest", "lake", "--schemas", "my")
+    to = ("load", "--dest", "lake", "--to", "duckdb:x.duckdb", "--duckdb", pathlib.Path(sys.executable).parent / "duckdb", "--exclude", CHOSEN)
+    assert "badges: not loaded" in (said := desk(*to)).err and "give the --schemas it was written with" in said.err
+    assert "badges: ok" in desk(*to, "--schemas", "my").err
+
+
+@pytest.mark.parametrize("where", ["lake", "my lake"])
+def test_a_page_without_a_table_says_how_to_get_it(desk, lake, where):
+    """The variables and the command that the page prints: afterwards it does not ask for them."""
+    lake = lake.rename(desk.folder / where)
+    shutil.rmtree(lake / "audit_logs")
+    desk("state", "reset", "audit_logs", "--dest", where)
+    desk("report", "--dest", where, "--out", "one.html")
+    asked = re.findall(r"This lake does not have .*?</p>", (desk.folder / "one.html").read_text())
+    assert len(asked) > 1 and any("codex" in text for text in asked) and any("audit_logs" in text for text in asked)
+    keys = desk.env
+    for text in asked:
+        named = {name: keys[name] for name in re.findall(r"<code>([A-Z_]+)</code>", text)}
+        urls = {name: value for name, value in keys.items() if name.endswith("_URL")}
+        desk.env = {**urls, **named}
+        desk.as_printed("`" + html.unescape(re.search(r"<code>(openai-elt .*?)</code>", text)[1]) + "`")
+    desk("report", "--dest", where, "--out", "two.html")
+    assert "This lake does not have" not in (desk.folder / "two.html").read_text()
+
+
 def test_an_amount_that_no_sum_can_hold(scripted):
     """Read again as the hint says, the day is right and the page is made."""
     amount = ["99999999999999999999", "99999999999999999998"]
@@ -235,7 +269,7 @@ def test_a_state_of_a_clock_that_was_wrong(desk, lake):
     table = ahead["tables"]["costs"]
     table["cursor" if "cursor" in table else "settled"] = (datetime.now(timezone.utc) + timedelta(days=9)).strftime("%Y-%m-%dT00:00:00Z")
     file.write_text(json.dumps(ahead))
-    hint = "set this machine's clock right; if a wrong clock wrote the state, `openai-elt state reset {name}` reads the table again"
+    hint = "set this machine's clock right; if a wrong clock wrote the state, `openai-elt state reset {name}`, with the same --dest, reads the table again"
     desk.as_printed(hinted(desk("sync", code=4), hint))
     desk("sync")
 

@@ -5,7 +5,8 @@ use std::io::Write;
 use clap::CommandFactory;
 
 use super::{Cli, Completions, Exit, Init};
-use crate::console::{data, tell};
+use crate::config::USUAL;
+use crate::console::{data, tell, typed};
 use crate::error::{Error, Result};
 
 /// Every key of the configuration file with its usual value; `docs/configuration.md` says more.
@@ -56,7 +57,14 @@ pub(crate) fn init(args: &Init) -> Result<Exit> {
     };
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).open(&args.file).map_err(failed)?;
     file.write_all(START.as_bytes()).map_err(failed)?;
-    tell(&format!("{shown} is written; next: set OPENAI_ADMIN_KEY, then `openai-elt check` and `openai-elt sync`"));
+    // The usual file is found without a flag.
+    let config = match args.file.as_os_str() == USUAL {
+        true => String::new(),
+        false => format!(" --config {}", typed(&args.file.to_string_lossy())),
+    };
+    tell(&format!(
+        "{shown} is written; next: set OPENAI_ADMIN_KEY, then `openai-elt check{config}` and `openai-elt sync{config}`"
+    ));
     Ok(Exit::Good)
 }
 

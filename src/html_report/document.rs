@@ -7,6 +7,7 @@ use super::html::Html;
 use super::period::{Period, Step};
 use super::sections::{audit, codex, freshness, money, people};
 use super::{HtmlReport, number};
+use crate::console::typed;
 
 /// The whole document.
 pub(crate) fn render(report: &HtmlReport) -> String {
@@ -88,8 +89,8 @@ pub(super) fn present(html: &mut Html, report: &HtmlReport, tables: &[&'static s
         true => "<code>CODEX_ANALYTICS_KEY</code> and <code>CHATGPT_WORKSPACE_IDS</code>",
         false => "<code>OPENAI_ADMIN_KEY</code>",
     };
-    html.raw(". Set ").raw(keys).raw(", then run <code>openai-elt sync --tables ");
-    html.text(absent.join(",")).raw("</code>.</p>");
+    let command = format!("openai-elt sync --tables {} --dest {}", absent.join(","), typed(&report.source));
+    html.raw(". Set ").raw(keys).raw(", then run <code>").text(command).raw("</code>.</p>");
     false
 }
 

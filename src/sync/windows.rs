@@ -264,7 +264,7 @@ impl Windows<'_> {
         if cursor > self.run.now + DOUBT {
             let name = &self.table.name;
             return Err(Error::integrity(format!("{text}, and the source tells no time")).hint(format!(
-                "set this machine's clock right; if a wrong clock wrote the state, `openai-elt state reset {name}` reads the table again"
+                "set this machine's clock right; if a wrong clock wrote the state, `openai-elt state reset {name}`, with the same --dest, reads the table again"
             )));
         }
         self.run
