@@ -11,6 +11,7 @@ use std::time::Duration;
 use chrono::Datelike;
 use serde::Deserialize;
 
+use crate::credential::{Form, is_key, trimmed};
 use crate::error::{Error, Result};
 use crate::fetch::{Retry, is_private};
 use crate::schema::{Catalog, HoldBack, Policy, Surface, Table, caret, duration_seconds, glob, suggestion};
@@ -235,20 +236,23 @@ pub(crate) fn access() -> Result<Vec<Access>> {
         access.push(Access { surface, base: base.to_string(), key: Secret::new(key), stands_for });
     };
     if let Some(key) = variable("OPENAI_ADMIN_KEY")? {
-        add(Surface::Admin, &openai, key, vec![Vec::new()]);
+        add(Surface::Admin, &openai, key.one(Form::Key)?, vec![Vec::new()]);
     }
-    for (project, key) in project_keys(variable("OPENAI_PROJECT_KEYS")?.as_deref().unwrap_or_default())? {
-        add(Surface::Project, &openai, key, vec![named("key.project", project)]);
+    if let Some(keys) = variable("OPENAI_PROJECT_KEYS")? {
+        for (project, key) in project_keys(&keys)? {
+            add(Surface::Project, &openai, key, vec![named("key.project", project)]);
+        }
     }
-    let ids = variable("CHATGPT_WORKSPACE_IDS")?.unwrap_or_default();
-    let ids: Vec<String> = ids.split(',').filter(|id| !id.is_empty()).map(str::to_string).collect();
-    let workspaces: Vec<_> = ids.into_iter().map(|id| named("key.workspace", id)).collect();
+    let ids = variable("CHATGPT_WORKSPACE_IDS")?.map(|ids| ids.list(Form::Workspace)).transpose()?;
+    let workspaces: Vec<_> = ids.unwrap_or_default().into_iter().map(|id| named("key.workspace", id)).collect();
+    let organization = variable("OPENAI_ORGANIZATION_ID")?.map(|id| id.one(Form::Organization)).transpose()?;
     if let Some(key) = variable("CODEX_ANALYTICS_KEY")? {
+        let key = key.one(Form::Key)?;
         add(Surface::Codex, &chatgpt, key, needed("CODEX_ANALYTICS_KEY", workspaces.clone())?);
     }
     if let Some(key) = variable("CHATGPT_COMPLIANCE_KEY")? {
-        let organization = variable("OPENAI_ORGANIZATION_ID")?.map(|id| named("key.organization", id));
-        let all = workspaces.into_iter().chain(organization).collect();
+        let key = key.one(Form::Key)?;
+        let all = workspaces.into_iter().chain(organization.map(|id| named("key.organization", id))).collect();
         add(Surface::Compliance, &chatgpt, key, needed("CHATGPT_COMPLIANCE_KEY", all)?);
     }
     Ok(access)
@@ -262,26 +266,28 @@ fn needed(key: &str, ids: Vec<Vec<(String, String)>>) -> Result<Vec<Vec<(String,
     }
 }
 
-/// `proj_a=sk-…,proj_b=sk-…`; one key may stand without a name, its rows say `default`.
-fn project_keys(text: &str) -> Result<Vec<(String, String)>> {
+/// `proj_a=sk-…,proj_b=sk-…`; one key may stand without a name, `default` until a response tells its project.
+fn project_keys(variable: &Variable) -> Result<Vec<(String, String)>> {
     let mut keys: Vec<(String, String)> = Vec::new();
-    for (index, entry) in text.split(',').enumerate().filter(|(_, e)| !e.is_empty()) {
+    for (index, entry) in variable.entries() {
         let (project, key) = entry.split_once('=').unwrap_or(("default", entry));
-        let place = format!("OPENAI_PROJECT_KEYS, entry {}", index + 1);
-        if project.is_empty() || key.is_empty() {
-            return Err(Error::usage(format!("{place}: half of it is missing"))
-                .hint("each entry is proj_…=sk-…, with commas between"));
+        let place = variable.entry(index);
+        let wrong = |what: &str| {
+            Err(Error::usage(format!("{place}: {what}")).hint("each entry is proj_…=sk-…, with commas between"))
+        };
+        if trimmed(project).is_empty() || trimmed(key).is_empty() {
+            return wrong("half of it is missing");
         }
         // Not quoted: what looks like a key is one.
-        if project.starts_with("sk-") || key.starts_with("proj_") {
-            return Err(Error::usage(format!("{place}: project and key are the wrong way round"))
-                .hint("each entry is proj_…=sk-…, with commas between"));
+        if is_key(project) || trimmed(key).starts_with("proj_") {
+            return wrong("project and key are the wrong way round");
         }
-        if keys.iter().any(|(p, _)| p == project) {
+        let project = clean(Form::Name, &place, project)?;
+        if keys.iter().any(|(p, _)| *p == project) {
             return Err(Error::usage(format!("{place}: {project} was named before"))
                 .hint("name the project of each key: proj_…=sk-…"));
         }
-        keys.push((project.to_string(), key.to_string()));
+        keys.push((project, clean(Form::Key, &place, key)?));
     }
     Ok(keys)
 }
@@ -293,36 +299,77 @@ pub(crate) fn no_key() -> Error {
     )
 }
 
-/// A variable's value, or that of the file named by `NAME_FILE`. Set and empty is a mistake.
-fn variable(name: &str) -> Result<Option<String>> {
+/// The text of a variable, or of the file that `NAME_FILE` names.
+struct Variable {
+    /// The variable that was set.
+    source: String,
+    text: String,
+}
+
+impl Variable {
+    /// The one value that it holds.
+    fn one(&self, form: Form) -> Result<String> {
+        clean(form, &self.source, &self.text)
+    }
+
+    /// The values of a list with commas between.
+    fn list(&self, form: Form) -> Result<Vec<String>> {
+        self.entries().map(|(index, entry)| clean(form, &self.entry(index), entry)).collect()
+    }
+
+    fn entries(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.text.split(',').enumerate().filter(|(_, entry)| !trimmed(entry).is_empty())
+    }
+
+    fn entry(&self, index: usize) -> String {
+        format!("{}, entry {}", self.source, index + 1)
+    }
+}
+
+fn clean(form: Form, place: &str, text: &str) -> Result<String> {
+    let clean = form.clean(text).map_err(|fault| Error::usage(format!("{place}: {}", fault.what)).hint(fault.hint))?;
+    Ok(clean.to_string())
+}
+
+/// Reads a variable, or the file named by `NAME_FILE`. Set and empty is a mistake.
+fn variable(name: &str) -> Result<Option<Variable>> {
     let file = format!("{name}_FILE");
-    let (value, source) = match (std::env::var(name), std::env::var(&file)) {
+    let no_text = |source: &str| {
+        Error::usage(format!("{source} is not UTF-8 text")).hint("write it as UTF-8 without a byte order mark")
+    };
+    let (text, source) = match (std::env::var(name), std::env::var(&file)) {
         (Ok(_), Ok(_)) => return Err(Error::usage(format!("both {name} and {file} are set")).hint("set one of them")),
-        (Ok(value), _) => (value, name.to_string()),
-        (Err(std::env::VarError::NotUnicode(_)), _) => return Err(Error::usage(format!("{name} is not UTF-8"))),
-        (_, Ok(path)) => {
-            let read = std::fs::read_to_string(&path);
-            (read.map_err(|e| Error::usage(format!("{file}: {path}: {e}")))?, file)
+        (Ok(text), _) => (text, name.to_string()),
+        (Err(std::env::VarError::NotUnicode(_)), _) => return Err(no_text(name)),
+        (_, Err(std::env::VarError::NotUnicode(_))) => return Err(no_text(&file)),
+        // Not quoted: what looks like a key is one.
+        (_, Ok(path)) if is_key(&path) => {
+            return Err(Error::usage(format!("{file} holds a key where the path of a file is needed"))
+                .hint(format!("the key itself goes into {name}")));
         }
+        (_, Ok(path)) => match std::fs::read_to_string(&path) {
+            Ok(text) => (text, file),
+            Err(e) if e.kind() == std::io::ErrorKind::InvalidData => return Err(no_text(&format!("{file}: {path}"))),
+            Err(e) => {
+                return Err(Error::usage(format!("{file}: {path}: {e}"))
+                    .hint(format!("{file} names a file that this user may read and that holds the value of {name}")));
+            }
+        },
         _ => return Ok(None),
     };
-    // Lists may be written with space between their entries.
-    let value = value.split(',').map(str::trim).collect::<Vec<_>>().join(",");
-    if value.is_empty() {
+    let variable = Variable { source, text };
+    if variable.entries().next().is_none() {
+        let source = &variable.source;
         return Err(
             Error::usage(format!("{source} is set but empty")).hint(format!("give it a value, or unset {source}"))
         );
     }
-    if value.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return Err(Error::usage(format!("{source} has a space or control character inside"))
-            .hint("a key is one word: check how it was copied"));
-    }
-    Ok(Some(value))
+    Ok(Some(variable))
 }
 
 /// A base URL: https, or http on loopback only, because the key goes with every request.
 fn base(name: &str, usual: &str) -> Result<String> {
-    let text = variable(name)?.unwrap_or_else(|| usual.to_string());
+    let text = variable(name)?.map_or_else(|| Ok(usual.to_string()), |text| text.one(Form::Address))?;
     let url = url::Url::parse(&text).map_err(|e| Error::usage(format!("{name} is not a URL: {e}")))?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err(Error::usage(format!("{name} holds a user name or a password"))

@@ -6,6 +6,7 @@
 mod cli;
 mod config;
 mod console;
+mod credential;
 mod decode;
 mod error;
 mod estimate;
