@@ -24,6 +24,8 @@ pub(crate) enum Kind {
     Retired,
     /// Network, time-out, 408, 429, 5xx, after all attempts: run again later.
     Unavailable,
+    /// A retry will not help: quota, billing, or `x-should-retry: false`. Something must be done first.
+    Refused,
     /// The API answered something that the table file does not allow.
     Contract,
     /// The destination cannot be read or written: disk, bucket, rights.
@@ -46,6 +48,7 @@ impl Kind {
             Kind::NotThere => "not enabled",
             Kind::Retired => "retired upstream",
             Kind::Unavailable => "unavailable",
+            Kind::Refused => "refused",
             Kind::Contract => "unexpected answer",
             Kind::Storage => "storage",
             Kind::Integrity => "integrity",
@@ -61,6 +64,8 @@ pub(crate) struct Refusal {
     pub(crate) status: u16,
     pub(crate) code: String,
     pub(crate) text: String,
+    /// The other requests of the same key would meet the same refusal.
+    pub(crate) of_key: bool,
 }
 
 #[derive(Clone, Debug)]

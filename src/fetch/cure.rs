@@ -3,6 +3,16 @@
 use crate::error::Kind;
 use crate::schema::Surface;
 
+/// The variable that holds a surface's key.
+pub(super) fn variable(surface: Surface) -> &'static str {
+    match surface {
+        Surface::Admin => "OPENAI_ADMIN_KEY",
+        Surface::Project => "OPENAI_PROJECT_KEYS",
+        Surface::Codex => "CODEX_ANALYTICS_KEY",
+        Surface::Compliance => "CHATGPT_COMPLIANCE_KEY",
+    }
+}
+
 pub(crate) fn cure(surface: Surface, kind: Kind) -> &'static str {
     match (kind, surface) {
         (Kind::WrongKey, Surface::Admin) => {
@@ -36,6 +46,9 @@ pub(crate) fn cure(surface: Surface, kind: Kind) -> &'static str {
             "the organization does not have this feature, or the base URL is wrong; --exclude leaves the table out"
         }
         (Kind::Retired, _) => "OpenAI has retired this endpoint; --exclude leaves the table out",
+        (Kind::Refused, _) => {
+            "the API asks not to repeat this request: the next run asks again; if it stays so, report it to OpenAI's support, or leave the table out by --exclude"
+        }
         (Kind::Unavailable, _) => "run again later: what was committed stays, and the next run goes on from there",
         _ => "the API refused the request; if it stays, report it with this message",
     }

@@ -11,6 +11,7 @@ mod file;
 mod list;
 mod pace;
 mod page;
+mod reason;
 mod room;
 mod unpack;
 mod verdict;
@@ -24,7 +25,6 @@ use chrono::Utc;
 use reqwest::Response;
 
 use crate::console::plain;
-use crate::decode::json;
 use crate::error::{Error, Kind, Refusal, Result};
 use crate::report::counted;
 use crate::schema::{Method, Surface};
@@ -37,6 +37,7 @@ use cure::cure;
 pub(crate) use file::{Content, FileRef, Trust};
 pub(crate) use list::{Enough, List};
 pub(crate) use page::Chain;
+use reason::Said;
 use room::Share;
 pub(crate) use room::Text;
 use verdict::told;
@@ -82,7 +83,7 @@ pub(crate) struct Client {
     retry: Retry,
     /// The project that the key is said to be of; the API's header may know better.
     project: Option<String>,
-    /// The first 401: the others would only repeat it.
+    /// The first refusal that is of the key (a 401, no quota): the other requests would only repeat it.
     denied: OnceLock<Error>,
     /// The clock of the host, shared with the other clients of it.
     clock: Arc<Clock>,
@@ -175,17 +176,15 @@ impl Client {
     async fn answer(&self, call: &Call, meter: &Meter) -> Result<Answer> {
         let (mut failures, mut refusals) = (0, 0);
         loop {
-            if let Some(denied) = self.denied.get() {
-                return Err(denied.clone());
-            }
+            self.check_denial()?;
             let permit = self.budget.acquire().await;
+            // It may have come while this request waited.
+            self.check_denial()?;
             meter.requests.fetch_add(1, Ordering::Relaxed);
             let (wait, limited, error) = match self.attempt(call, permit, meter).await {
                 Attempt::Done(answer) => return Ok(answer),
                 Attempt::Fail(error) => {
-                    if error.kind == Kind::WrongKey {
-                        let _ = self.denied.set(error.clone());
-                    }
+                    self.note_denial(&error);
                     return Err(error);
                 }
                 Attempt::Again { wait, limited, error } => (wait, limited, error),
@@ -194,6 +193,7 @@ impl Client {
             *tries += 1;
             let most = if limited { MOST_REFUSALS } else { self.retry.attempts };
             if *tries >= most {
+                self.note_denial(&error);
                 return Err(error
                     .at(format!("after {}", counted(u64::from(most), "attempt")))
                     .hint(cure(self.surface, Kind::Unavailable)));
@@ -210,6 +210,17 @@ impl Client {
             if let Some(wait) = wait.or_else(|| (!limited).then(|| self.backoff(*tries))) {
                 tokio::time::sleep(wait).await;
             }
+        }
+    }
+
+    fn check_denial(&self) -> Result<()> {
+        self.denied.get().map_or(Ok(()), |denied| Err(denied.clone()))
+    }
+
+    fn note_denial(&self, error: &Error) {
+        let of_key = error.refusal.as_ref().map_or(error.kind == Kind::WrongKey, |refusal| refusal.of_key);
+        if of_key {
+            let _ = self.denied.set(error.clone());
         }
     }
 
@@ -273,8 +284,12 @@ impl Client {
                 Attempt::Done(Answer::Body(body, share))
             }
             Verdict::Fail(kind) => Attempt::Fail(refusal(self.surface, &self.key, &call.path, status, kind, &body)),
-            Verdict::Again { wait, limited } => {
-                let error = refusal(self.surface, &self.key, &call.path, status, Kind::Unavailable, &body);
+            Verdict::Again { wait, limited, kind } => {
+                let error = refusal(self.surface, &self.key, &call.path, status, kind, &body);
+                // The body says that it will not pass.
+                if error.kind == Kind::Refused {
+                    return Attempt::Fail(error);
+                }
                 let pause = wait.unwrap_or_else(|| self.backoff(3).max(self.retry.backoff));
                 // A longer pause ends this request, and the others are not held up for it.
                 if limited && pause <= LONGEST_WAIT {
@@ -336,26 +351,32 @@ impl Client {
     }
 }
 
-/// A status that means no, with what the API says about it.
+/// A status that means no, with what the API says about it. `kind` is what the status alone means.
 pub(crate) fn refusal(surface: Surface, key: &Secret, path: &str, status: u16, kind: Kind, body: &[u8]) -> Error {
     let text = String::from_utf8_lossy(body);
-    let member = |path: &[&str]| {
-        let path: Vec<String> = path.iter().map(|p| p.to_string()).collect();
-        let value = json::pointer(&text, &path).ok().flatten()?;
-        json::unescape(json::inner(value)).map(|t| t.into_owned())
-    };
-    let said = member(&["error", "message"]).or_else(|| invalid(&text)).or_else(|| member(&["detail"]));
-    let said = said.unwrap_or_else(|| match text.trim_start().starts_with('<') {
-        true => "an HTML page instead of JSON".to_string(),
-        false => text.trim().to_string(),
+    let told = Said::read(&text);
+    let verdict = reason::verdict(surface, status, &told, kind);
+    let safe = |text: &str| plain(&key.hide_in(&plain(text)));
+    let said = told.message.clone().or_else(|| invalid(&text)).unwrap_or_else(|| {
+        match text.trim_start().starts_with('<') {
+            true => "an HTML page instead of JSON".to_string(),
+            false => text.trim().to_string(),
+        }
     });
-    let said = plain(&key.hide_in(&plain(&said)));
-    let code = member(&["error", "code"]).unwrap_or_default();
-    let message = match said.is_empty() {
-        true => format!("{path} answered {status}"),
-        false => format!("{path} answered {status}: {said}"),
-    };
-    Error::new(kind, message).hint(cure(surface, kind)).refused(Refusal { status, code, text: said })
+    let said = safe(&said);
+    let code = told.shown().map(safe).filter(|code| !said.contains(code.as_str()));
+    let mut message = format!("{path} answered {status}");
+    if let Some(code) = code {
+        message.push_str(&format!(" (`{code}`)"));
+    }
+    if kind == Kind::Refused && verdict.kind == kind && !verdict.of_key {
+        message.push_str(" with `x-should-retry: false`");
+    }
+    if !said.is_empty() {
+        message.push_str(&format!(": {said}"));
+    }
+    let refusal = Refusal { status, code: told.code, text: said, of_key: verdict.of_key };
+    Error::new(verdict.kind, message).hint(verdict.hint).refused(refusal)
 }
 
 /// Whether nobody on the way can read along: https, or this machine itself.

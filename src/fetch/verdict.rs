@@ -15,24 +15,42 @@ const LONGEST_RESET: Duration = Duration::from_secs(3600);
 #[derive(Debug, PartialEq)]
 pub(crate) enum Verdict {
     Done,
-    /// Ask again, after at least that long where the API said so.
+    /// Ask again, after at least that long where the API said so; when that did not help, it is an error of this kind.
     Again {
         wait: Option<Duration>,
         limited: bool,
+        kind: Kind,
     },
     Fail(Kind),
 }
 
 pub(crate) fn verdict<'a>(status: u16, header: impl Fn(&str) -> Option<&'a str>, now: DateTime<Utc>) -> Verdict {
-    match status {
-        200..=299 => Verdict::Done,
-        401 => Verdict::Fail(Kind::WrongKey),
-        403 => Verdict::Fail(Kind::Forbidden),
-        404 => Verdict::Fail(Kind::NotThere),
-        410 => Verdict::Fail(Kind::Retired),
-        429 => Verdict::Again { wait: wait(&header, now), limited: true },
-        408 | 425 | 500..=599 => Verdict::Again { wait: wait(&header, now), limited: false },
-        _ => Verdict::Fail(Kind::Contract),
+    let limited = status == 429;
+    let again = |kind| Verdict::Again { wait: wait(&header, now), limited, kind };
+    let kind = match status {
+        200..=299 => return Verdict::Done,
+        401 => Kind::WrongKey,
+        403 => Kind::Forbidden,
+        404 => Kind::NotThere,
+        410 => Kind::Retired,
+        408 | 409 | 425 | 429 | 500..=599 => Kind::Unavailable,
+        _ => Kind::Contract,
+    };
+    // What the API says of its own answer comes before its status, as in the official SDKs.
+    match (should_retry(&header), kind) {
+        (Some(false), Kind::Unavailable) => Verdict::Fail(Kind::Refused),
+        (Some(true), _) if status >= 400 => again(kind),
+        (_, Kind::Unavailable) => again(kind),
+        (_, kind) => Verdict::Fail(kind),
+    }
+}
+
+/// What `x-should-retry` says, if it says something.
+fn should_retry<'a>(header: &impl Fn(&str) -> Option<&'a str>) -> Option<bool> {
+    match header("x-should-retry")?.trim() {
+        text if text.eq_ignore_ascii_case("true") => Some(true),
+        text if text.eq_ignore_ascii_case("false") => Some(false),
+        _ => None,
     }
 }
 
@@ -100,9 +118,24 @@ mod tests {
 
     #[test]
     fn cases() {
-        let again = |wait: Option<f64>, limited| Verdict::Again { wait: wait.map(Duration::from_secs_f64), limited };
+        let after = |wait: Option<f64>, limited, kind| {
+            let wait = wait.map(Duration::from_secs_f64);
+            Verdict::Again { wait, limited, kind }
+        };
+        let again = |wait: Option<f64>, limited| after(wait, limited, Kind::Unavailable);
         type Headers = &'static [(&'static str, &'static str)];
-        let cases: [(u16, Headers, Verdict); 16] = [
+        let cases: [(u16, Headers, Verdict); 27] = [
+            (409, &[], again(None, false)),
+            (429, &[("x-should-retry", "false")], Verdict::Fail(Kind::Refused)),
+            (429, &[("x-should-retry", "false"), ("retry-after", "1")], Verdict::Fail(Kind::Refused)),
+            (503, &[("x-should-retry", " False ")], Verdict::Fail(Kind::Refused)),
+            (401, &[("x-should-retry", "false")], Verdict::Fail(Kind::WrongKey)),
+            (401, &[("x-should-retry", "true")], after(None, false, Kind::WrongKey)),
+            (400, &[("x-should-retry", "true"), ("retry-after", "2")], after(Some(2.0), false, Kind::Contract)),
+            (429, &[("x-should-retry", "true")], again(None, true)),
+            (429, &[("x-should-retry", "perhaps")], again(None, true)),
+            (200, &[("x-should-retry", "true")], Verdict::Done),
+            (307, &[("x-should-retry", "true")], Verdict::Fail(Kind::Contract)),
             (200, &[], Verdict::Done),
             (400, &[], Verdict::Fail(Kind::Contract)),
             (401, &[], Verdict::Fail(Kind::WrongKey)),

@@ -130,7 +130,7 @@ mod tests {
     }
 
     fn ask(code: &str, text: &str, without: &[&str]) -> Option<Instead> {
-        let refusal = Refusal { status: 400, code: code.into(), text: text.into() };
+        let refusal = Refusal { status: 400, code: code.into(), text: text.into(), of_key: false };
         let optional = ["api_source", "user_id", "api_key_id"].map(String::from);
         let without: Vec<String> = without.iter().map(|w| w.to_string()).collect();
         let window = Window { start: at("2025-11-21T00:00:00Z"), end: at("2026-05-20T00:00:00Z") };

@@ -36,7 +36,8 @@ impl Tally {
         let of_the_table = match error.kind {
             Kind::Storage | Kind::Integrity | Kind::Interrupted | Kind::Usage => true,
             Kind::WrongKey => table.parent.is_some(),
-            _ => false,
+            // As for a wrong key: the lists of all other parents would meet the same refusal.
+            _ => table.parent.is_some() && error.refusal.as_ref().is_some_and(|refusal| refusal.of_key),
         };
         if of_the_table || !self.alone {
             return Err(error);

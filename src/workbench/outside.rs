@@ -4,7 +4,6 @@ use chrono::{DateTime, Duration, Utc};
 
 use super::catalog;
 use crate::config::File;
-use crate::error::Kind;
 use crate::fetch::{Call, Verdict, refusal as read_refusal, verdict};
 use crate::lake::State;
 use crate::plan::{self, Window, Wish};
@@ -88,8 +87,7 @@ pub fn refusal(status: u16, headers: &str, body: &[u8]) -> Result<(), String> {
     };
     let kind = match verdict(status, header, now()) {
         Verdict::Done => return Ok(()),
-        Verdict::Again { .. } => Kind::Unavailable,
-        Verdict::Fail(kind) => kind,
+        Verdict::Again { kind, .. } | Verdict::Fail(kind) => kind,
     };
     let error = read_refusal(Surface::Admin, &Secret::new(KEY.to_string()), "/organization/costs", status, kind, body);
     let shown = error.to_string();
