@@ -38,9 +38,10 @@ impl Form {
         }
         let fault = |what: &str, hint| Err(Fault { what: what.to_string(), hint });
         match self {
-            Form::Workspace | Form::Organization if is_key(text) => {
-                fault("it holds a key where an id is needed", "give it the id; keys go into the variables that end in _KEY or _KEYS")
-            }
+            Form::Workspace | Form::Organization if is_key(text) => fault(
+                "it holds a key where an id is needed",
+                "give it the id; keys go into the variables that end in _KEY or _KEYS",
+            ),
             Form::Workspace if text.starts_with("org-") => fault(
                 "it holds the id of an organization",
                 "give it the workspace's id, a UUID; the organization's id goes into OPENAI_ORGANIZATION_ID",

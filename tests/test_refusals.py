@@ -15,7 +15,7 @@ from scripted import Answer, Scripted, page, user
 
 ADMIN = "sk-admin-Zt6Qw3Vn8Rk5Xp9Lm2Bc7Hy4"
 SURFACES = {  # its variable and key, what else it needs, and tables without parents
-    "admin": ("OPENAI_ADMIN_KEY", ADMIN, {}, ["users", "invites", "groups", "admin_api_keys", "certificates", "costs"]),
+    "admin": ("OPENAI_ADMIN_KEY", ADMIN, {}, ["users", "invites", "groups", "admin_api_keys", "roles", "costs"]),
     "project": ("OPENAI_PROJECT_KEYS", "proj_a=sk-proj-scripted-51dd", {}, ["files", "batches", "vector_stores", "evals"]),
     "codex": ("CODEX_ANALYTICS_KEY", CODEX_KEY, {"CHATGPT_WORKSPACE_IDS": WORKSPACE}, ["codex_usage", "codex_code_reviews"]),
     "compliance": ("CHATGPT_COMPLIANCE_KEY", COMPLIANCE_KEY, {"CHATGPT_WORKSPACE_IDS": WORKSPACE}, ["chatgpt_users", "chatgpt_gpts", "log_auth"]),

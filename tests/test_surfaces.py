@@ -484,9 +484,10 @@ def test_a_key_under_the_name_of_another_project_is_refused(company, tmp_path):
 
 
 def test_a_lone_key_needs_no_name(company, tmp_path):
-    key = next(iter(company.project_keys.values()))
+    """The response tells the project, and that is what rows carry."""
+    project, key = next(iter(company.project_keys.items()))
     sync(tmp_path / "lake", company.only("project"), "--tables", "files", env={"OPENAI_PROJECT_KEYS": key})
-    assert {row["project_id"] for row in lake_rows(tmp_path / "lake", spec("files"))} == {"default"}
+    assert {row["project_id"] for row in lake_rows(tmp_path / "lake", spec("files"))} == {project}
 
 
 def test_a_project_key_that_is_left_out_keeps_its_rows(company, tmp_path):

@@ -15,10 +15,11 @@ use crate::config::{self, Selection};
 use crate::console::data;
 use crate::error::{Error, Kind, Result};
 use crate::fetch::{Call, Client, Meter, cure::cure};
-use crate::lake::Lake;
+use crate::lake::{Lake, Met, Owner, OwnerFile};
 use crate::plan::Window;
 use crate::report::text_table;
 use crate::schema::{Catalog, Pointer, Surface, Table};
+use crate::sync::identity::contradicted;
 
 /// What came of asking for one table.
 #[derive(Clone, Debug, Serialize)]
@@ -83,12 +84,17 @@ pub(crate) async fn command(args: &super::Check, now: DateTime<Utc>) -> Result<E
     for asker in &askers {
         findings.extend(asker.all(&catalog, &chosen, &askers).await);
     }
+    let dest = args.dest.as_ref().or(file.dest.as_ref());
+    let stranger = whose(dest, &askers).await;
+    let is_stranger = stranger.is_some();
+    findings.extend(stranger);
     print(&findings, args.format)?;
     let (bad, good) = (
         findings.iter().filter(|f| f.is_bad()).count(),
         findings.iter().any(|f| f.status == "ok" || f.status == "empty"),
     );
     Ok(match (bad, good) {
+        _ if is_stranger => Exit::Integrity,
         (0, _) => Exit::Good,
         (_, true) => Exit::Partly,
         (_, false) => Exit::Nothing,
@@ -98,6 +104,17 @@ pub(crate) async fn command(args: &super::Check, now: DateTime<Utc>) -> Result<E
 impl Asker {
     fn can_ask(&self, table: &Table) -> bool {
         self.surface == table.surface && table.can_be_asked_with(&self.values)
+    }
+
+    fn met(&self) -> Met {
+        let standing = self.client.standing();
+        Met {
+            surface: self.surface,
+            values: self.values.clone(),
+            organization: standing.organization().map(str::to_string),
+            project: standing.project().map(str::to_string),
+            answered: standing.answered(),
+        }
     }
 
     /// Whether both stand for the same: one project's key knows nothing of another one's parents.
@@ -216,6 +233,25 @@ async fn destination(dest: &str) -> Finding {
             Finding { status: "not usable", detail: error.to_string(), cure: error.cure().map(str::to_string), ..about }
         }
     }
+}
+
+/// Whether the keys are of another organization, workspace or project than the destination's; none when they are not.
+async fn whose(dest: Option<&String>, askers: &[Asker]) -> Option<Finding> {
+    let owner = match dest.map(|dest| Lake::existing(dest)) {
+        Some(Ok(lake)) => OwnerFile::load(&lake).await.map(|(_, owner)| owner),
+        // What is wrong with a destination was said already.
+        Some(Err(_)) | None => Ok(Owner::default()),
+    };
+    let met: Vec<Met> = askers.iter().map(Asker::met).collect();
+    let error = match owner.map(|owner| owner.contradictions(&met)) {
+        Ok(contradictions) if contradictions.is_empty() => return None,
+        Ok(contradictions) => contradicted(&contradictions),
+        Err(error) if error.kind == Kind::Integrity => error,
+        Err(_) => return None,
+    };
+    let name = dest.map_or("keys", String::as_str).to_string();
+    let cure = error.cure().map(str::to_string);
+    Some(Finding { name, surface: "destination", status: "another owner", detail: error.to_string(), cure })
 }
 
 fn print(findings: &[Finding], format: Format) -> Result<()> {

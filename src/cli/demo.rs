@@ -151,6 +151,7 @@ async fn sync(simulator: &Simulator, out: &Path, now: DateTime<Utc>) -> Result<R
         download_files: false,
         lock_wait: Duration::ZERO,
         max_duration: None,
+        accept_owner: false,
     };
     perform(plan, now).await
 }

@@ -17,7 +17,7 @@ use super::{Exit, Format};
 use crate::console::{data, tell};
 use crate::error::{Error, Result};
 use crate::estimate::{Lists, Requests, Taken, seconds};
-use crate::lake::{Lake, State, StateFile};
+use crate::lake::{Lake, Owner, OwnerFile, State, StateFile};
 use crate::plan::{self, Window};
 use crate::report::{counted, text_table};
 use crate::schema::Table;
@@ -58,6 +58,7 @@ struct PlannedTable {
 /// What is known before a run.
 struct Known {
     lake: Option<Lake>,
+    owner: Owner,
     state: State,
     /// The last runs, the newest first.
     runs: Vec<Report>,
@@ -102,7 +103,12 @@ impl Known {
             Some(lake) => (StateFile::open(lake, plan.state.as_deref())?.load().await?, newest(lake, RUNS).await?),
             None => (State::default(), Vec::new()),
         };
-        Ok(Known { lake, state, runs })
+        let owner = match &lake {
+            Some(lake) => OwnerFile::load(lake).await?.1,
+            None => Owner::default(),
+        };
+        let lake = lake.map(|lake| lake.renaming(owner.renamed()));
+        Ok(Known { lake, owner, state, runs })
     }
 
     async fn table(&self, plan: &Plan, table: &Arc<Table>, now: DateTime<Utc>) -> Result<PlannedTable> {
@@ -165,8 +171,9 @@ impl Known {
     /// How many are asked for a list of the table: parents, keys or workspaces.
     async fn owners(&self, plan: &Plan, table: &Arc<Table>, part: Option<&Part>) -> Result<Option<u64>> {
         let of_surface = plan.access.iter().filter(|a| a.surface == table.surface);
-        let values: Vec<&Vec<(String, String)>> =
-            of_surface.flat_map(|a| &a.stands_for).filter(|values| table.can_be_asked_with(values)).collect();
+        let values = of_surface.flat_map(|a| &a.stands_for).filter(|values| table.can_be_asked_with(values));
+        let mut values: Vec<Vec<(String, String)>> = values.map(|values| self.as_in_rows(values)).collect();
+        values.dedup();
         let Some(parent) = &table.parent else { return Ok(Some(values.len() as u64)) };
         let (Some(lake), Some(_)) = (&self.lake, self.state.cursor(&parent.table)) else { return Ok(None) };
         let agree = |bound: &[(String, String)], (name, value): &(String, String)| {
@@ -174,6 +181,14 @@ impl Known {
         };
         let fits = |bound: &[(String, String)]| values.iter().any(|v| v.iter().all(|value| agree(bound, value)));
         count_parents(&plan.catalog, lake, table, part, fits).await
+    }
+
+    /// What a key stands for, as rows carry it: a project by its id.
+    fn as_in_rows(&self, values: &[(String, String)]) -> Vec<(String, String)> {
+        let id = |name: &str, value: &str| {
+            if name == "key.project" { self.owner.project(value).map(str::to_string) } else { None }
+        };
+        values.iter().map(|(name, value)| (name.clone(), id(name, value).unwrap_or_else(|| value.clone()))).collect()
     }
 
     /// What the table took in the newest run of the kind that is planned: its whole history, or what is new.

@@ -155,6 +155,11 @@ pub(crate) struct Sync {
     #[arg(long, value_name = "TIME")]
     pub(crate) lock_wait: Option<String>,
 
+    /// Go on although the keys are of another organization, workspace or project than those
+    /// that this destination was synced with
+    #[arg(long)]
+    pub(crate) accept_organization_change: bool,
+
     /// End in order after so long, such as 50m; the next run goes on from there
     #[arg(long, value_name = "TIME")]
     pub(crate) max_duration: Option<String>,

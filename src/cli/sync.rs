@@ -15,10 +15,11 @@ use crate::console::{data, tell};
 use crate::error::{Error, Result};
 use crate::fetch::Retry;
 use crate::fetch::{Client, Clock};
-use crate::lake::{Lake, Lease, StateFile};
+use crate::lake::{Lake, Lease, State, StateFile};
 use crate::plan::Wish;
 use crate::report::{Progress, RunReport, Track, attention, summary};
-use crate::schema::{Catalog, Surface, duration_seconds};
+use crate::schema::{Catalog, duration_seconds};
+use crate::sync::identity::{Asked, Known, Sources};
 use crate::sync::{Run, Source, Stamp};
 
 /// Requests in flight for a key, when nothing else is said.
@@ -39,6 +40,8 @@ pub(crate) struct Plan {
     pub(crate) download_files: bool,
     pub(crate) lock_wait: Duration,
     pub(crate) max_duration: Option<Duration>,
+    /// The keys may be of another organization or project than before.
+    pub(crate) accept_owner: bool,
 }
 
 /// The catalog, with `--schemas` and the configuration file applied.
@@ -104,6 +107,7 @@ impl Plan {
             retry: file.retry()?,
             lock_wait: duration("--lock-wait", args.lock_wait.as_ref())?.unwrap_or_default(),
             max_duration: duration("--max-duration", args.max_duration.as_ref())?,
+            accept_owner: args.accept_organization_change,
             catalog,
             chosen,
             access,
@@ -111,14 +115,18 @@ impl Plan {
         })
     }
 
-    fn sources(&self) -> Result<BTreeMap<Surface, Vec<Source>>> {
-        let mut sources: BTreeMap<Surface, Vec<Source>> = BTreeMap::new();
+    fn sources(&self) -> Result<Sources> {
+        let mut sources = Sources::new();
         let mut clocks: BTreeMap<&str, Arc<Clock>> = BTreeMap::new();
         for access in &self.access {
             let client = Client::new(access.surface, &access.base, access.key.clone(), self.concurrency, self.retry)?;
             let clock = clocks.entry(&access.base).or_insert_with(|| Arc::new(Clock::new()));
             let client = Arc::new(client.of_project(access.project()).with_clock(Arc::clone(clock)));
-            let each = access.stands_for.iter().map(|v| Source { client: Arc::clone(&client), values: v.clone() });
+            let each = access.stands_for.iter().map(|values| Source {
+                client: Arc::clone(&client),
+                configured: values.clone(),
+                values: values.clone(),
+            });
             sources.entry(access.surface).or_default().extend(each);
         }
         Ok(sources)
@@ -148,7 +156,7 @@ pub(crate) fn show(report: &RunReport, format: Format) {
     }
 }
 
-/// Runs the plan to its end. Errors before the first request are errors here;
+/// Runs the plan to its end. Errors before anything is written are errors here;
 /// after it they are part of the report.
 pub(crate) async fn perform(plan: Plan, now: DateTime<Utc>) -> Result<RunReport> {
     let run_id = run_id(now);
@@ -172,31 +180,18 @@ pub(crate) async fn perform(plan: Plan, now: DateTime<Utc>) -> Result<RunReport>
             stop.cancel();
         })
     });
-    let run = Arc::new(Run {
-        catalog: plan.catalog,
-        lake: Arc::clone(&lake),
-        state_file,
-        state: Mutex::new(state),
-        sources,
-        now,
-        stamp: Stamp::default(),
-        wish: plan.wish,
-        strict: plan.strict,
-        accept_deletes: plan.accept_deletes,
-        download_files: plan.download_files,
-        stop: stop.clone(),
-        room: crate::sync::room(),
-        tracks,
-    });
     let mut report = RunReport::begun(run_id, &lake, now);
-    // Without objects yet: a run that is killed leaves this, and what it wrote is known by its time.
-    keep(&report, &lake).await?;
-    let read = crate::sync::run_apart(Arc::clone(&run)).await;
+    let begun = Begun { plan, lake: Arc::clone(&lake), state_file, state, sources, now, stop: stop.clone() };
+    let read = crate::sync::run_apart(begun.read(tracks.clone(), report.clone())).await;
     lake.at_rest().await;
     signals.abort();
     clock.inspect(|clock| clock.abort());
     progress.stop();
-    report.tables = run.tracks.iter().map(|(name, track)| (name.clone(), track.report())).collect();
+    if let Err(error) = read.and_then(|read| read) {
+        lease.release().await;
+        return Err(error);
+    }
+    report.tables = tracks.iter().map(|(name, track)| (name.clone(), track.report())).collect();
     report.interrupted = stop.is_cancelled();
     report.finished_at = Some(Utc::now());
     report.exit_code = Some(exit_of(&report) as u8);
@@ -204,7 +199,50 @@ pub(crate) async fn perform(plan: Plan, now: DateTime<Utc>) -> Result<RunReport>
         tracing::warn!(%error, "the run report could not be kept");
     }
     lease.release().await;
-    read.map(|()| report)
+    Ok(report)
+}
+
+/// A run that has the lease.
+struct Begun {
+    plan: Plan,
+    lake: Arc<Lake>,
+    state_file: StateFile,
+    state: State,
+    sources: Sources,
+    now: DateTime<Utc>,
+    stop: CancellationToken,
+}
+
+impl Begun {
+    /// Finds out whose keys these are, and reads the tables. Nothing is written before it is known.
+    async fn read(self, tracks: BTreeMap<String, Arc<Track>>, report: RunReport) -> Result<()> {
+        let Begun { plan, lake, state_file, state, mut sources, now, stop } = self;
+        let asked = Asked { catalog: &plan.catalog, tracks: &tracks, state: &state, now, wish: plan.wish };
+        let mut known = Known::establish(&lake, &mut sources, &asked, plan.accept_owner, &stop).await?;
+        // Without objects yet: a run that is killed leaves this, and what it wrote is known by its time.
+        keep(&report, &lake).await?;
+        let run = Arc::new(Run {
+            lake: Arc::new(lake.renaming(known.owner.renamed())),
+            catalog: plan.catalog,
+            state_file,
+            state: Mutex::new(state),
+            sources,
+            now,
+            stamp: Stamp::default(),
+            wish: plan.wish,
+            strict: plan.strict,
+            accept_deletes: plan.accept_deletes,
+            download_files: plan.download_files,
+            stop,
+            room: crate::sync::room(),
+            tracks,
+        });
+        crate::sync::run(Arc::clone(&run)).await;
+        if let Err(error) = known.learn_late(&run.sources).await {
+            tracing::warn!(%error, "whose keys these are could not be noted");
+        }
+        Ok(())
+    }
 }
 
 async fn keep(report: &RunReport, lake: &Lake) -> Result<()> {

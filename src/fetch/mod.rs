@@ -7,6 +7,7 @@ pub(crate) mod budget;
 mod call;
 mod clock;
 pub(crate) mod cure;
+mod early;
 mod file;
 mod list;
 mod pace;
@@ -34,6 +35,8 @@ use budget::{Budget, Permit};
 pub(crate) use call::Call;
 pub(crate) use clock::{Clock, agrees, corrected};
 use cure::cure;
+use early::{Early, Standing};
+pub(crate) use early::{Expected, Word, is_organization_id};
 pub(crate) use file::{Content, FileRef, Trust};
 pub(crate) use list::{Enough, List};
 pub(crate) use page::Chain;
@@ -87,6 +90,9 @@ pub(crate) struct Client {
     denied: OnceLock<Error>,
     /// The clock of the host, shared with the other clients of it.
     clock: Arc<Clock>,
+    /// What the responses' headers tell of the key.
+    standing: Standing,
+    early: Early,
 }
 
 /// A good answer: its body, or for a file the signed address that it is at.
@@ -133,6 +139,8 @@ impl Client {
             project: None,
             denied: OnceLock::new(),
             clock: Arc::new(Clock::new()),
+            standing: Standing::default(),
+            early: Early::default(),
         })
     }
 
@@ -176,12 +184,11 @@ impl Client {
     async fn answer(&self, call: &Call, meter: &Meter) -> Result<Answer> {
         let (mut failures, mut refusals) = (0, 0);
         loop {
-            self.check_denial()?;
-            let permit = self.budget.acquire().await;
-            // It may have come while this request waited.
-            self.check_denial()?;
-            meter.requests.fetch_add(1, Ordering::Relaxed);
-            let (wait, limited, error) = match self.attempt(call, permit, meter).await {
+            let attempt = match self.early.take(call) {
+                Some(early) => early.await.map_err(|_| Error::interrupted())?,
+                None => self.try_once(call, meter).await?,
+            };
+            let (wait, limited, error) = match attempt {
                 Attempt::Done(answer) => return Ok(answer),
                 Attempt::Fail(error) => {
                     self.note_denial(&error);
@@ -211,6 +218,16 @@ impl Client {
                 tokio::time::sleep(wait).await;
             }
         }
+    }
+
+    /// One attempt, in its turn.
+    async fn try_once(&self, call: &Call, meter: &Meter) -> Result<Attempt> {
+        self.check_denial()?;
+        let permit = self.budget.acquire().await;
+        // It may have come while this request waited.
+        self.check_denial()?;
+        meter.requests.fetch_add(1, Ordering::Relaxed);
+        Ok(self.attempt(call, permit, meter).await)
     }
 
     fn check_denial(&self) -> Result<()> {
@@ -248,7 +265,10 @@ impl Client {
             self.clock.observe(header);
         }
         let (verdict, limit) = (verdict(status, header, Utc::now()), told(header));
-        if let Some(error) = self.misnamed(header("openai-project")) {
+        let (organization, project) = (header("openai-organization"), header("openai-project"));
+        self.standing.note(organization, project, verdict == Verdict::Done);
+        let contradicted = || self.standing.contradicted(self.surface, organization, project);
+        if let Some(error) = self.misnamed(project).or_else(contradicted) {
             return Attempt::Fail(error);
         }
         if let (true, 300..=399, Some(location)) = (call.is_file, status, header("location")) {
@@ -357,12 +377,11 @@ pub(crate) fn refusal(surface: Surface, key: &Secret, path: &str, status: u16, k
     let told = Said::read(&text);
     let verdict = reason::verdict(surface, status, &told, kind);
     let safe = |text: &str| plain(&key.hide_in(&plain(text)));
-    let said = told.message.clone().or_else(|| invalid(&text)).unwrap_or_else(|| {
-        match text.trim_start().starts_with('<') {
+    let said =
+        told.message.clone().or_else(|| invalid(&text)).unwrap_or_else(|| match text.trim_start().starts_with('<') {
             true => "an HTML page instead of JSON".to_string(),
             false => text.trim().to_string(),
-        }
-    });
+        });
     let said = safe(&said);
     let code = told.shown().map(safe).filter(|code| !said.contains(code.as_str()));
     let mut message = format!("{path} answered {status}");

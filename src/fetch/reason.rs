@@ -33,7 +33,9 @@ const REASONS: &[Reason] = &[
         codes: &["insufficient_quota", "quota_exceeded", "insufficient_credits", "credits_exhausted", "out_of_credits"],
         kind: Kind::Refused,
         reach: Reach::Key,
-        hint: Some("the quota is used up and does not come back by itself: buy credits or raise the limit ({billing}), then run again"),
+        hint: Some(
+            "the quota is used up and does not come back by itself: buy credits or raise the limit ({billing}), then run again",
+        ),
     },
     Reason {
         codes: &["billing_not_active", "billing_inactive", "payment_required", "billing_error", "account_past_due"],
@@ -64,7 +66,14 @@ const REASONS: &[Reason] = &[
         hint: Some("the key has expired: make a new one and put it into {key}"),
     },
     Reason {
-        codes: &["api_key_revoked", "revoked_api_key", "token_revoked", "token_invalidated", "api_key_disabled", "key_disabled"],
+        codes: &[
+            "api_key_revoked",
+            "revoked_api_key",
+            "token_revoked",
+            "token_invalidated",
+            "api_key_disabled",
+            "key_disabled",
+        ],
         kind: Kind::WrongKey,
         reach: Reach::Key,
         hint: Some("the key was revoked or disabled: make a new one and put it into {key}"),
@@ -73,19 +82,30 @@ const REASONS: &[Reason] = &[
         codes: &["account_deactivated", "user_deactivated", "account_suspended", "account_disabled", "user_suspended"],
         kind: Kind::WrongKey,
         reach: Reach::Key,
-        hint: Some("the account that owns the key is deactivated: reactivate it, or make a key with an active account and put it into {key}"),
+        hint: Some(
+            "the account that owns the key is deactivated: reactivate it, or make a key with an active account and put it into {key}",
+        ),
     },
     Reason {
-        codes: &["organization_deactivated", "organization_suspended", "organization_disabled", "deactivated_organization"],
+        codes: &[
+            "organization_deactivated",
+            "organization_suspended",
+            "organization_disabled",
+            "deactivated_organization",
+        ],
         kind: Kind::Forbidden,
         reach: Reach::Key,
-        hint: Some("the organization is deactivated: its owner or OpenAI's support reactivates it; no key of it can read until then"),
+        hint: Some(
+            "the organization is deactivated: its owner or OpenAI's support reactivates it; no key of it can read until then",
+        ),
     },
     Reason {
         codes: &["deactivated_workspace", "workspace_deactivated", "workspace_suspended"],
         kind: Kind::Forbidden,
         reach: Reach::Request,
-        hint: Some("the workspace is deactivated: its owner or OpenAI's support reactivates it, or take it out of CHATGPT_WORKSPACE_IDS"),
+        hint: Some(
+            "the workspace is deactivated: its owner or OpenAI's support reactivates it, or take it out of CHATGPT_WORKSPACE_IDS",
+        ),
     },
     Reason {
         codes: &["access_terminated"],
@@ -94,31 +114,65 @@ const REASONS: &[Reason] = &[
         hint: Some("OpenAI has ended this access: ask OpenAI's support why (help.openai.com)"),
     },
     Reason {
-        codes: &["ip_not_authorized", "ip_not_allowed", "ip_address_not_allowed", "ip_restricted", "ip_allowlist_violation"],
+        codes: &[
+            "ip_not_authorized",
+            "ip_not_allowed",
+            "ip_address_not_allowed",
+            "ip_restricted",
+            "ip_allowlist_violation",
+        ],
         kind: Kind::Forbidden,
         reach: Reach::Key,
-        hint: Some("this machine's address is not on the IP allow-list: add it there ({allow_list}), or run from an address that is on it"),
+        hint: Some(
+            "this machine's address is not on the IP allow-list: add it there ({allow_list}), or run from an address that is on it",
+        ),
     },
     Reason {
         codes: &["unsupported_country_region_territory", "unsupported_country"],
         kind: Kind::Forbidden,
         reach: Reach::Key,
-        hint: Some("the API is not offered in the country, region or territory of this machine's address: run from one where it is"),
+        hint: Some(
+            "the API is not offered in the country, region or territory of this machine's address: run from one where it is",
+        ),
     },
     Reason {
-        codes: &["mismatched_organization", "invalid_organization", "no_such_organization", "organization_not_found", "not_in_organization"],
+        codes: &[
+            "mismatched_organization",
+            "invalid_organization",
+            "no_such_organization",
+            "organization_not_found",
+            "not_in_organization",
+        ],
         kind: Kind::WrongKey,
         reach: Reach::Key,
-        hint: Some("the key and the organization do not go together: make a key in the organization that is to be read, and put it into {key}"),
+        hint: Some(
+            "the key and the organization do not go together: make a key in the organization that is to be read, and put it into {key}",
+        ),
     },
     Reason {
-        codes: &["mismatched_project", "invalid_project", "project_archived", "archived_project", "project_deactivated", "project_not_found"],
+        codes: &[
+            "mismatched_project",
+            "invalid_project",
+            "project_archived",
+            "archived_project",
+            "project_deactivated",
+            "project_not_found",
+        ],
         kind: Kind::Forbidden,
         reach: Reach::Project,
-        hint: Some("the project is archived, gone, or not the key's: take its key out of {key}, or put a key of an active project there"),
+        hint: Some(
+            "the project is archived, gone, or not the key's: take its key out of {key}, or put a key of an active project there",
+        ),
     },
     Reason {
-        codes: &["missing_scope", "missing_scopes", "insufficient_scope", "insufficient_permissions", "missing_permission", "permission_denied"],
+        codes: &[
+            "missing_scope",
+            "missing_scopes",
+            "insufficient_scope",
+            "insufficient_permissions",
+            "missing_permission",
+            "permission_denied",
+        ],
         kind: Kind::Forbidden,
         reach: Reach::Request,
         hint: None,
@@ -148,15 +202,24 @@ impl Said {
         let text = |path: &[&str]| {
             let path: Vec<String> = path.iter().map(|p| p.to_string()).collect();
             let value = json::pointer(body, &path).ok().flatten()?;
-            (json::Kind::of(value) == json::Kind::String).then(|| json::unescape(json::inner(value)))?.map(|t| t.into_owned())
+            (json::Kind::of(value) == json::Kind::String)
+                .then(|| json::unescape(json::inner(value)))?
+                .map(|t| t.into_owned())
         };
         let places: [&[&str]; 7] = [
-            &["error", "code"], &["error", "type"], &["detail", "code"], &["detail", "type"], &["code"], &["error"], &["detail"],
+            &["error", "code"],
+            &["error", "type"],
+            &["detail", "code"],
+            &["detail", "type"],
+            &["code"],
+            &["error"],
+            &["detail"],
         ];
         // A sentence is no code.
         let codes = places.iter().filter_map(|place| text(place)).filter(|code| is_code(code));
         let codes: Vec<String> = codes.map(|code| code.to_ascii_lowercase()).collect();
-        let messages: [&[&str]; 5] = [&["error", "message"], &["detail", "message"], &["message"], &["detail"], &["error"]];
+        let messages: [&[&str]; 5] =
+            [&["error", "message"], &["detail", "message"], &["message"], &["detail"], &["error"]];
         Said {
             code: text(&["error", "code"]).or_else(|| codes.first().cloned()).unwrap_or_default(),
             message: messages.iter().find_map(|place| text(place)),
@@ -192,7 +255,11 @@ fn is_code(text: &str) -> bool {
 pub(super) fn verdict(surface: Surface, status: u16, said: &Said, by_status: Kind) -> Verdict {
     let known = said.reason(status).filter(|reason| (400..500).contains(&status) || reason.kind == Kind::Refused);
     let Some(reason) = known else {
-        return Verdict { kind: by_status, of_key: by_status == Kind::WrongKey, hint: unknown(surface, by_status, said) };
+        return Verdict {
+            kind: by_status,
+            of_key: by_status == Kind::WrongKey,
+            hint: unknown(surface, by_status, said),
+        };
     };
     let of_key = match reason.reach {
         Reach::Key => true,
@@ -209,7 +276,10 @@ pub(super) fn verdict(surface: Surface, status: u16, said: &Said, by_status: Kin
 fn unknown(surface: Surface, by_status: Kind, said: &Said) -> String {
     match (by_status, said.shown()) {
         (Kind::WrongKey | Kind::Forbidden, Some(_)) => {
-            format!("the API's reason is in its message; if it is about the key, put another one into {}", variable(surface))
+            format!(
+                "the API's reason is in its message; if it is about the key, put another one into {}",
+                variable(surface)
+            )
         }
         _ => cure(surface, by_status).to_string(),
     }
@@ -259,14 +329,26 @@ mod tests {
         for (surface, status, body, by_status, expected) in [
             (admin, 429, code("insufficient_quota"), Kind::Unavailable, (Kind::Refused, true)),
             (admin, 429, code("rate_limit_exceeded"), Kind::Unavailable, (Kind::Unavailable, false)),
-            (admin, 429, r#"{"error":{"code":null,"type":"insufficient_quota"}}"#.into(), Kind::Unavailable, (Kind::Refused, true)),
+            (
+                admin,
+                429,
+                r#"{"error":{"code":null,"type":"insufficient_quota"}}"#.into(),
+                Kind::Unavailable,
+                (Kind::Refused, true),
+            ),
             (admin, 402, "{}".into(), Kind::Contract, (Kind::Refused, true)),
             (admin, 500, code("billing_not_active"), Kind::Unavailable, (Kind::Refused, true)),
             // A gateway's 5xx with some word of permissions passes.
             (admin, 503, code("permission_denied"), Kind::Unavailable, (Kind::Unavailable, false)),
             (admin, 401, code("ip_not_authorized"), Kind::WrongKey, (Kind::Forbidden, true)),
             (admin, 401, code("missing_scope"), Kind::WrongKey, (Kind::Forbidden, false)),
-            (admin, 401, r#"{"error":{"message":"Missing scopes: api.x"}}"#.into(), Kind::WrongKey, (Kind::Forbidden, false)),
+            (
+                admin,
+                401,
+                r#"{"error":{"message":"Missing scopes: api.x"}}"#.into(),
+                Kind::WrongKey,
+                (Kind::Forbidden, false),
+            ),
             (admin, 401, String::new(), Kind::WrongKey, (Kind::WrongKey, true)),
             (admin, 403, String::new(), Kind::Forbidden, (Kind::Forbidden, false)),
             (admin, 400, code("project_archived"), Kind::Contract, (Kind::Forbidden, false)),

@@ -17,6 +17,7 @@ mod lease;
 mod losses;
 #[cfg(test)]
 mod model;
+mod owner;
 mod ranges;
 mod read;
 mod scan;
@@ -28,7 +29,7 @@ mod verify;
 mod versions;
 mod writer;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
@@ -48,6 +49,7 @@ pub(crate) use key_set::KeySet;
 pub(crate) use keys::{KeyMap, hash_texts, hashes};
 pub(crate) use lease::Lease;
 pub(crate) use losses::{Loss, Losses, ParentState, only_list};
+pub(crate) use owner::{ACCEPT, Met, Owner, OwnerFile};
 pub(crate) use read::open_old;
 pub(crate) use slice::{Finished, Slice, Written};
 pub(crate) use state::{HeldBack, PendingFile, ScopeState, State, StateFile, TableState};
@@ -74,6 +76,8 @@ pub(crate) struct Lake {
     tasks: TaskTracker,
     /// Whose threads encode and write; without one, those of whoever asks. It outlives who reads.
     writers: Option<Handle>,
+    /// Names that old rows may have as their project, and the id of each: they are read as rows of that id.
+    renamed: Arc<BTreeMap<String, String>>,
 }
 
 impl Lake {
@@ -124,6 +128,7 @@ impl Lake {
             folder: Some(folder),
             tasks: TaskTracker::new(),
             writers: Handle::try_current().ok(),
+            renamed: Arc::default(),
         })
     }
 
@@ -153,7 +158,13 @@ impl Lake {
 
     fn remote(store: Arc<dyn ObjectStore>, root: Path, shown: &str) -> Lake {
         let writers = Handle::try_current().ok();
-        Lake { store, root, shown: shown.to_string(), folder: None, tasks: TaskTracker::new(), writers }
+        let (folder, tasks, renamed) = (None, TaskTracker::new(), Arc::default());
+        Lake { store, root, shown: shown.to_string(), folder, tasks, writers, renamed }
+    }
+
+    /// The same destination, with the rows of these project names read as rows of their project's id.
+    pub(crate) fn renaming(&self, names: &BTreeMap<String, String>) -> Lake {
+        Lake { renamed: Arc::new(names.clone()), ..self.clone() }
     }
 
     /// A task of which a part is writing; it is stopped when the handle is dropped.

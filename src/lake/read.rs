@@ -1,8 +1,10 @@
 //! The rows that a slice already holds, as a stream in today's columns.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow_array::{Array, RecordBatch, new_null_array};
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, RecordBatch, StringArray, new_null_array};
 use arrow_schema::{Schema, SchemaRef};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
@@ -14,7 +16,7 @@ use super::ranges::Reader;
 use super::{Lake, storage};
 use crate::console::typed;
 use crate::error::{Error, Result};
-use crate::schema::Table;
+use crate::schema::{Column, From, Table};
 
 /// Rows of one old object.
 pub(crate) struct OldRows {
@@ -22,11 +24,21 @@ pub(crate) struct OldRows {
     path: String,
     /// The destination, as the user wrote it.
     dest: String,
+    /// None when no row can have another name for its project.
+    names: Option<Names>,
+}
+
+/// The columns that hold a project, and what is read in place of a name.
+#[derive(Clone)]
+pub(super) struct Names {
+    columns: Vec<String>,
+    renamed: Arc<BTreeMap<String, String>>,
 }
 
 /// The old object of a slice; none when there is none.
 pub(crate) async fn open_old(lake: &Lake, table: &Table, day: Option<chrono::NaiveDate>) -> Result<Option<OldRows>> {
-    open_at(lake, lake.object(table, day)).await
+    let old = open_at(lake, lake.object(table, day)).await?;
+    Ok(old.map(|old| OldRows { names: Names::of(lake, table, &old), ..old }))
 }
 
 /// The object at a path; none when there is none.
@@ -38,7 +50,7 @@ pub(super) async fn open_at(lake: &Lake, location: Path) -> Result<Option<OldRow
         Err(e) => return Err(storage(&e, &lake.shown).at(path)),
     };
     let builder = ParquetRecordBatchStreamBuilder::new(reader).await.map_err(|e| broken(&e, &path, &lake.shown))?;
-    Ok(Some(OldRows { builder, path, dest: lake.shown.clone() }))
+    Ok(Some(OldRows { builder, path, dest: lake.shown.clone(), names: None }))
 }
 
 impl OldRows {
@@ -51,25 +63,80 @@ impl OldRows {
         u64::try_from(self.builder.metadata().file_metadata().num_rows()).unwrap_or(0)
     }
 
+    /// The same rows as they were written, and what to rename in them.
+    pub(super) fn as_written(self) -> (OldRows, Option<Names>) {
+        let OldRows { builder, path, dest, names } = self;
+        (OldRows { builder, path, dest, names: None }, names)
+    }
+
+    /// Whether a column can hold one of these texts, as the statistics of its row groups say.
+    fn may_hold<'a>(&self, column: &str, texts: impl Iterator<Item = &'a String> + Clone) -> bool {
+        let schema = self.builder.parquet_schema();
+        let Some(index) = schema.columns().iter().position(|c| c.name() == column) else { return false };
+        self.builder.metadata().row_groups().iter().any(|group| {
+            let Some(statistics) = group.column(index).statistics() else { return true };
+            let (Some(least), Some(most)) = (statistics.min_bytes_opt(), statistics.max_bytes_opt()) else {
+                return true;
+            };
+            texts.clone().any(|text| least <= text.as_bytes() && text.as_bytes() <= most)
+        })
+    }
+
     /// All columns of the file, as they are.
     pub(crate) fn stream(self) -> Result<BoxStream<'static, Result<RecordBatch>>> {
-        let OldRows { builder, path, dest } = self;
+        let OldRows { builder, path, dest, names } = self;
         let stream = builder.with_batch_size(8_192).build().map_err(|e| broken(&e, &path, &dest))?;
-        Ok(stream.map_err(move |e| broken(&e, &path, &dest)).boxed())
+        let stream = stream.map_err(move |e| broken(&e, &path, &dest));
+        Ok(match names {
+            None => stream.boxed(),
+            Some(names) => stream.and_then(move |batch| std::future::ready(names.rename(&batch))).boxed(),
+        })
     }
 
     /// Some columns by name, in the order of `names`; one that the file lacks is null.
     pub(crate) fn columns(self, wanted: SchemaRef) -> Result<BoxStream<'static, Result<RecordBatch>>> {
-        let OldRows { builder, path, dest } = self;
+        let OldRows { builder, path, dest, names: renamed } = self;
         let schema = builder.parquet_schema();
         let names: Vec<&str> = wanted.fields().iter().map(|f| f.name().as_str()).collect();
         let mask = ProjectionMask::columns(schema, names);
         let stream =
             builder.with_projection(mask).with_batch_size(8_192).build().map_err(|e| broken(&e, &path, &dest))?;
+        let today = move |batch: RecordBatch| match &renamed {
+            None => conform(&batch, &wanted),
+            Some(names) => names.rename(&batch).and_then(|batch| conform(&batch, &wanted)),
+        };
         Ok(stream
             .map_err(move |e| broken(&e, &path, &dest))
-            .and_then(move |batch| std::future::ready(conform(&batch, &wanted)))
+            .and_then(move |batch| std::future::ready(today(batch)))
             .boxed())
+    }
+}
+
+impl Names {
+    fn of(lake: &Lake, table: &Table, old: &OldRows) -> Option<Names> {
+        if lake.renamed.is_empty() {
+            return None;
+        }
+        let of_project = |column: &&Column| column.from == From::Bound("key.project".to_string());
+        let columns = table.columns.iter().filter(of_project).map(|column| column.name.clone());
+        let columns: Vec<String> = columns.filter(|column| old.may_hold(column, lake.renamed.keys())).collect();
+        (!columns.is_empty()).then(|| Names { columns, renamed: Arc::clone(&lake.renamed) })
+    }
+
+    /// The batch with the id in place of each name.
+    pub(super) fn rename(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let mut columns = batch.columns().to_vec();
+        for name in &self.columns {
+            let Ok(index) = batch.schema_ref().index_of(name) else { continue };
+            let Some(texts) = columns[index].as_string_opt::<i32>() else { continue };
+            let known = |text: &str| self.renamed.get(text).map(String::as_str);
+            if texts.iter().flatten().any(|text| known(text).is_some()) {
+                let texts = texts.iter().map(|text| text.map(|text| known(text).unwrap_or(text)));
+                columns[index] = Arc::new(StringArray::from_iter(texts));
+            }
+        }
+        RecordBatch::try_new(batch.schema(), columns)
+            .map_err(|e| Error::integrity(format!("old rows do not fit the table: {e}")))
     }
 }
 

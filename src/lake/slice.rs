@@ -24,7 +24,7 @@ use super::fate::{Fate, Parents, fate};
 use super::key_marks::{Marked, Marks};
 use super::key_set::KeySet;
 use super::keys::{KeyMap, hashes, hashes_with};
-use super::read::{conform, merged_schema};
+use super::read::{OldRows, conform, merged_schema};
 use super::versions::Version;
 use super::writer::{Ended, Extent, Writer};
 use super::{Lake, open_old};
@@ -260,17 +260,51 @@ impl Slice {
         let Some(old) = old else { return Ok(()) };
         self.mark().await?;
         let mut marked = self.marked.take();
+        let (old, names) = old.as_written();
+        let known = self.keys_as_written(names.is_some()).await?;
         let mut rows = old.stream()?;
         while let Some(batch) = rows.try_next().await? {
-            let batch = conform(&batch, &self.schema)?;
-            let arrived = match &mut marked {
+            let written = conform(&batch, &self.schema)?;
+            let batch = names.as_ref().map_or_else(|| Ok(written.clone()), |names| names.rename(&written))?;
+            let mut arrived = match &mut marked {
                 Some(marked) => marked.next(batch.num_rows())?,
                 None => self.arrived(&batch)?,
             };
+            if let Some(known) = &known {
+                arrived = self.or_twin(&arrived, &written, &batch, known)?;
+            }
             let kept = self.settle(batch, &arrived, parents)?;
             self.gather(kept).await?;
         }
         marked.map_or(Ok(()), Marked::end)
+    }
+
+    /// The keys of the old rows as they are in the file; none where no row is renamed.
+    async fn keys_as_written(&self, renamed: bool) -> Result<Option<KeySet>> {
+        let old = if renamed { open_old(&self.lake, &self.table, self.day).await? } else { None };
+        // Versions of a row share its key.
+        let Some((old, _)) = old.filter(|_| !self.table.history).map(OldRows::as_written) else { return Ok(None) };
+        let columns = Arc::new(self.schema.project(&self.key_columns()?).map_err(arrow)?);
+        let all: Vec<usize> = (0..columns.fields().len()).collect();
+        let (mut rows, mut keys) = (old.columns(columns)?, KeySet::default());
+        while let Some(batch) = rows.try_next().await? {
+            hashes(&batch, &all)?.into_iter().try_for_each(|key| keys.insert(key).map(|_| ()))?;
+        }
+        Ok(Some(keys))
+    }
+
+    /// A row that gets the key of another old row by being renamed is that row: it counts as if a new one had come.
+    fn or_twin(
+        &self,
+        arrived: &BooleanArray,
+        written: &RecordBatch,
+        renamed: &RecordBatch,
+        known: &KeySet,
+    ) -> Result<BooleanArray> {
+        let columns = self.key_columns()?;
+        let (before, after) = (hashes(written, &columns)?, hashes(renamed, &columns)?);
+        let twin = |row: usize| Ok(before[row] != after[row] && known.contains(after[row])?);
+        (0..arrived.len()).map(|row| Ok(Some(arrived.value(row) || twin(row)?))).collect()
     }
 
     /// Of each of these old rows, whether a new one has its key.

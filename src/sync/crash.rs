@@ -149,7 +149,7 @@ impl Scene {
             state: Mutex::new(state),
             sources: BTreeMap::from([(
                 Surface::Admin,
-                vec![Source { client: Arc::clone(&self.client), values: Vec::new() }],
+                vec![Source { client: Arc::clone(&self.client), configured: Vec::new(), values: Vec::new() }],
             )]),
             now: self.began + Duration::microseconds(i64::try_from(number).unwrap()),
             stamp: super::Stamp::default(),

@@ -10,6 +10,7 @@ mod crash;
 mod files;
 mod freshness;
 mod hold_back;
+pub(crate) mod identity;
 mod parents;
 mod part;
 mod pending;
@@ -192,15 +193,15 @@ impl Run {
 /// An answer and its list are then handled without waking anybody. With a pool
 /// of threads for all of it, each answer woke two of them, which cost a fifth
 /// of a run; and a single thread decodes more than any network brings.
-pub(crate) async fn run_apart(run: Arc<Run>) -> Result<()> {
+pub(crate) async fn run_apart<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Result<T> {
     let failed = |e: std::io::Error| Error::usage(format!("no threads could be started: {e}"));
     let reader = Builder::new_current_thread().max_blocking_threads(FILE_THREADS).enable_all().build();
     let reader = reader.map_err(failed)?;
     let (end, ended) = oneshot::channel();
     let work = move || {
-        reader.block_on(self::run(run));
+        let done = reader.block_on(work);
         // Nobody waits any more when the program ends in a hurry.
-        let _ = end.send(());
+        let _ = end.send(done);
     };
     std::thread::Builder::new().name("reader".to_string()).spawn(work).map_err(failed)?;
     ended.await.map_err(|_| Error::usage("reading ended in a bug; please report it"))

@@ -19,6 +19,9 @@ use crate::schema::{From, Policy, Table};
 /// One client of a surface, and what its key stands for (`key.project`, …).
 pub(crate) struct Source {
     pub(crate) client: Arc<Client>,
+    /// As the user named it: a project may have any name.
+    pub(crate) configured: Vec<(String, String)>,
+    /// As its rows carry it: a project's id, once a response told it.
     pub(crate) values: Vec<(String, String)>,
 }
 
