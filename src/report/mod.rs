@@ -144,6 +144,15 @@ struct Notes {
     error: Option<Failure>,
 }
 
+/// How much was noted of a table at some time.
+#[derive(Debug)]
+pub(crate) struct Mark {
+    rows: u64,
+    skipped: usize,
+    warnings: usize,
+    gaps: usize,
+}
+
 impl Track {
     pub(crate) fn new(name: &str) -> Arc<Track> {
         Arc::new(Track {
@@ -236,12 +245,24 @@ impl Track {
         }
     }
 
-    /// Forgets what was read, when it is read again from the beginning.
-    pub(crate) fn begin_again(&self) {
-        self.rows.store(0, Ordering::Relaxed);
+    /// What was noted so far, for [`Track::back_to`].
+    pub(crate) fn mark(&self) -> Mark {
+        let notes = self.notes();
+        Mark {
+            rows: self.rows.load(Ordering::Relaxed),
+            skipped: notes.skipped.len(),
+            warnings: notes.warnings.len(),
+            gaps: notes.gaps.len(),
+        }
+    }
+
+    /// Forgets what was noted since, when it is read again.
+    pub(crate) fn back_to(&self, mark: &Mark) {
+        self.rows.store(mark.rows, Ordering::Relaxed);
         let mut notes = self.notes();
-        notes.skipped.clear();
-        notes.warnings.clear();
+        notes.skipped.truncate(mark.skipped);
+        notes.warnings.truncate(mark.warnings);
+        notes.gaps.truncate(mark.gaps);
     }
 
     /// Ends the table. `seconds` runs from [`Track::start`].

@@ -307,6 +307,7 @@ async fn sync(run: &Arc<Run>, table: &Arc<Table>) -> Result<()> {
 /// A table that is one object: read whole, or down to what is known.
 async fn whole(run: &Run, table: &Arc<Table>, tables: &[Arc<Table>]) -> Result<()> {
     let known = run.state.lock().await.tables.get(&table.name).cloned();
+    let marks: Vec<_> = tables.iter().map(|t| run.track(t)).map(|track| (track.mark(), track)).collect();
     let mut drained = loop {
         let micros = run.micros();
         let part = Part::of(&run.lake, table, known.as_ref(), run.time(table), run.wish).await?;
@@ -319,7 +320,7 @@ async fn whole(run: &Run, table: &Arc<Table>, tables: &[Arc<Table>]) -> Result<(
         if let Ok(drained) = drained {
             drained.abandon().await;
         }
-        tables.iter().for_each(|t| run.track(t).begin_again());
+        marks.iter().for_each(|(mark, track)| track.back_to(mark));
     };
     run.tell_the_time(table);
     let Extent { in_part, torn } = drained.extent;

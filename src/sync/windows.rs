@@ -49,6 +49,8 @@ struct Windows<'a> {
     newest: Option<Window>,
     /// The log files that this run has tried.
     tried: Seen,
+    /// The time that no cursor passes: one for all scopes, or what was read together would have to be read apart.
+    bound: Option<DateTime<Utc>>,
 }
 
 /// Reads what is new of a table and its followers, for each of its scopes.
@@ -60,7 +62,8 @@ pub(super) async fn sync(run: &Arc<Run>, tables: &[Arc<Table>], table: &Arc<Tabl
     let names = scopes::names(run, table).await?;
     let cursors = scopes::load(run, tables, &names).await?;
     let mut groups = VecDeque::from(scopes::groups(&cursors));
-    let mut windows = Windows { run, tables, table, slices, existing, cursors, newest: None, tried: Seen::default() };
+    let mut windows =
+        Windows { run, tables, table, slices, existing, cursors, newest: None, tried: Seen::default(), bound: None };
     let (mut is_read, mut failure) = (groups.is_empty(), None);
     while let Some(group) = groups.pop_front() {
         match windows.group(&group).await {
@@ -97,11 +100,12 @@ fn is_of_scopes(error: &Error) -> bool {
 impl Windows<'_> {
     /// Reads one group; returns the scopes to ask about alone.
     async fn group(&mut self, group: &Group) -> Result<BTreeSet<String>> {
+        let marks: Vec<_> = self.tables.iter().map(|t| self.run.track(t)).map(|track| (track.mark(), track)).collect();
         loop {
             let planned = self.plan(group);
             match self.read(group, &planned).await? {
                 Outcome::Read(apart) => return Ok(apart),
-                Outcome::OtherTime => self.tables.iter().for_each(|t| self.run.track(t).begin_again()),
+                Outcome::OtherTime => marks.iter().for_each(|(mark, track)| track.back_to(mark)),
             }
         }
     }
@@ -150,12 +154,16 @@ impl Windows<'_> {
                     abandon(pieces).await;
                     return Ok(Outcome::OtherTime);
                 }
-                self.tell(group, planned)?;
+                // Who was answered nothing knows no more of the time than before.
+                if pieces.is_ok() || run.offset(self.table).is_some() {
+                    self.tell(group, planned)?;
+                }
                 is_told = true;
             }
             width = WINDOWS;
+            let pieces = pieces?;
             run.stamped();
-            for (window, mut drained) in pieces? {
+            for (window, mut drained) in pieces {
                 heaviest = heaviest.max(drained.bytes_read() / days(window));
                 let (mut holds, files) = (std::mem::take(&mut drained.holds), std::mem::take(&mut drained.files));
                 apart.append(&mut drained.apart);
@@ -185,7 +193,7 @@ impl Windows<'_> {
         holds: &BTreeMap<String, DateTime<Utc>>,
         held: &mut BTreeSet<String>,
     ) -> Result<()> {
-        let bound = self.run.bound(self.table);
+        let bound = *self.bound.get_or_insert_with(|| self.run.bound(self.table));
         for scope in group.scopes.iter() {
             let Some(cursor) = self.cursors.get_mut(scope) else { continue };
             if *cursor == group.cursor {
