@@ -10,7 +10,7 @@ from collections import Counter
 
 import pytest
 
-from conftest import command, contents, objects, spec, state, sync
+from conftest import ROOT, command, contents, objects, spec, state, sync
 from reliability import record
 from scripted import Answer, Scripted, page, user
 from truth import lake_rows
@@ -297,6 +297,21 @@ def test_such_a_page_of_a_window_is_asked_for_again(server, dest):
     server.answers[AUDIT] = [lambda asked: page({**event, "id": "audit_log-2"}) if asked.one("after") else page(event, more=True)]
     sync(dest, server, "--tables", "audit_logs", "--since", "2023-11-01")
     assert {row["id"] for row in lake_rows(dest, spec("audit_logs"))} == {"audit_log-1", "audit_log-2"}
+
+
+def test_a_source_that_ends_its_lists_so_can_be_described(server, dest):
+    """The hint of that error, done as it says."""
+    folder = dest.parent / "tables/admin"
+    folder.mkdir(parents=True)
+    built_in = (ROOT / "schemas/admin/audit_logs.toml").read_text()
+    (folder / "audit_logs.toml").write_text(built_in.replace("[paging]\n", "[paging]\nempty_ends = true\n"))
+    event = {"id": "audit_log-1", "type": "logout.succeeded", "effective_at": 1_700_000_000}
+    server.answers[AUDIT] = [promised([event])]
+    flags = ("--tables", "audit_logs", "--since", "2023-11-01")
+    run = sync(dest, server, *flags, code=3)
+    assert "`empty_ends = true`" in run.table("audit_logs")["error"]["cure"] and "--schemas" in run.table("audit_logs")["error"]["cure"]
+    sync(dest, server, *flags, "--schemas", folder.parent)
+    assert [row["id"] for row in lake_rows(dest, spec("audit_logs"))] == ["audit_log-1"]
 
 
 @pytest.mark.parametrize("status", [400, 404, 410, 500])

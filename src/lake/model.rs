@@ -94,7 +94,12 @@ impl Scene {
                 .collect(),
             absent: None,
         });
-        slice.finish(parents.as_ref(), &CancellationToken::new()).await.unwrap().written
+        let losses = slice.losses(parents.as_ref(), 0).await.unwrap();
+        let written = slice.finish(parents.as_ref(), &CancellationToken::new()).await.unwrap().written;
+        // What was counted before is what was soft-deleted.
+        let lost = losses.values().filter(|loss| loss.parent != ParentState::Kept).map(|loss| loss.missing).sum::<u64>();
+        assert_eq!(lost, written.tombstones);
+        written
     }
 
     async fn batches(&self) -> Vec<RecordBatch> {
