@@ -7,6 +7,8 @@
 //! settled cursor, never from the start of the previous read: a window that
 //! walks backwards a little further at every crash would never end.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Duration, NaiveDate, Utc};
 
 use crate::schema::{Policy, Slices};
@@ -178,6 +180,25 @@ pub(crate) fn nears_the_limit(slices: &Slices, cursor: DateTime<Utc>, now: DateT
     near.then(|| format!("the last sync was {} days ago and the source keeps {}: sync more often", age / 24, kept / 24))
 }
 
+/// For how long an unanswered day is requested again, counted from that day.
+const UNANSWERED: i64 = 14;
+
+/// The first day that the cursor must not pass, because no answer spoke of it: at most [`UNANSWERED`] days ago, or a
+/// source that never mentions some day would be read from there for ever.
+///
+/// Days before the first answered one are the beginning of the history, unless the table was read before (`known`).
+pub(crate) fn unanswered(
+    window: Window,
+    answered: &BTreeSet<NaiveDate>,
+    known: bool,
+    now: DateTime<Utc>,
+) -> Option<DateTime<Utc>> {
+    let begun = |day: &NaiveDate| known || answered.first().is_some_and(|first| first < day);
+    let recent = |day: &NaiveDate| (now.date_naive() - *day).num_days() <= UNANSWERED;
+    let first = window.days().find(|day| !answered.contains(day) && begun(day) && recent(day))?;
+    Some(first.and_time(chrono::NaiveTime::MIN).and_utc().max(window.start))
+}
+
 pub(crate) fn midnight(time: DateTime<Utc>) -> DateTime<Utc> {
     time.date_naive().and_time(chrono::NaiveTime::MIN).and_utc()
 }
@@ -193,7 +214,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::schema::Format;
+    use crate::schema::{EmptyDays, Format};
 
     fn at(text: &str) -> DateTime<Utc> {
         DateTime::parse_from_rfc3339(text).unwrap().to_utc()
@@ -202,6 +223,8 @@ mod tests {
     fn slices(window: i64, lookback: i64) -> Slices {
         Slices {
             by: 0,
+            end: None,
+            empty_days: EmptyDays::Listed,
             since: String::new(),
             until: String::new(),
             format: Format::Unix,
@@ -327,6 +350,24 @@ mod tests {
     fn days_of_a_window() {
         let window = Window { start: at("2026-11-19T10:00:00Z"), end: at("2026-11-21T00:00:00Z") };
         assert_eq!(window.days().map(|d| d.to_string()).collect::<Vec<_>>(), ["2026-11-19", "2026-11-20"]);
+    }
+
+    #[test]
+    fn a_day_that_was_not_answered_holds_the_cursor_for_two_weeks() {
+        let days = |numbers: &[u32]| -> BTreeSet<NaiveDate> {
+            numbers.iter().map(|n| NaiveDate::from_ymd_opt(2026, 11, *n).unwrap()).collect()
+        };
+        let window = |from: u32| Window { start: at(&format!("2026-11-{from:02}T00:00:00Z")), end: at(NOW) };
+        let held = |from, answered: &[u32], known| {
+            unanswered(window(from), &days(answered), known, at(NOW)).map(|at| at.format("%d").to_string())
+        };
+        let day = |text: &str| Some(text.to_string());
+        assert_eq!(held(17, &[17, 18, 19, 20, 21], true), None);
+        assert_eq!(held(17, &[17, 18, 20, 21], true), day("19"));
+        assert_eq!(held(17, &[18, 19, 20, 21], true), day("17"), "the table was read before");
+        assert_eq!(held(17, &[18, 19, 20, 21], false), None, "the history begins on the 18th");
+        assert_eq!(held(17, &[], false), None);
+        assert_eq!(held(1, &[1, 2, 4, 20, 21], true), day("07"), "the 3rd is passed, or it would hold for ever");
     }
 
     const DAYS: i64 = 86_400;

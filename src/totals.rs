@@ -1,5 +1,6 @@
 //! Whether the books agree: grouped costs against ungrouped ones, and costs against usage. Pure.
 //!
+//! A row without an amount is never equal to anything: what it cost is not known.
 //! Only days that were over when both sides were read are compared: of today, two
 //! readings a second apart may truly differ. A day that one side lacks counts as
 //! nothing spent there, so a hole shows as a difference of its whole amount.
@@ -18,6 +19,8 @@ type Currency = Option<String>;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ledger {
     pub(crate) amounts: BTreeMap<(NaiveDate, Currency), i128>,
+    /// Rows without an amount: what they cost is not known, and it is not nothing.
+    pub(crate) unknown: BTreeMap<(NaiveDate, Currency), u64>,
     pub(crate) read: Option<DateTime<Utc>>,
 }
 
@@ -56,9 +59,12 @@ pub(crate) struct Difference {
     pub(crate) grouped: Option<i128>,
     #[serde(serialize_with = "as_text")]
     pub(crate) ungrouped: Option<i128>,
-    /// Grouped minus ungrouped.
+    /// Grouped minus ungrouped, as far as amounts are known.
     #[serde(serialize_with = "one_as_text")]
     pub(crate) difference: i128,
+    /// Rows of either side without an amount: with them the sides are never equal.
+    pub(crate) grouped_unknown: u64,
+    pub(crate) ungrouped_unknown: u64,
     pub(crate) exceeds: bool,
 }
 
@@ -116,13 +122,18 @@ fn differences(grouped: &Ledger, ungrouped: &Ledger, span: Span, tolerance: i128
     let difference = |key: &(NaiveDate, Currency)| {
         let (a, b) = (grouped.amounts.get(key).copied(), ungrouped.amounts.get(key).copied());
         let difference = a.unwrap_or(0).saturating_sub(b.unwrap_or(0));
-        (difference != 0).then(|| Difference {
+        let unknown = |ledger: &Ledger| ledger.unknown.get(key).copied().unwrap_or(0);
+        let (grouped_unknown, ungrouped_unknown) = (unknown(grouped), unknown(ungrouped));
+        let is_unknown = grouped_unknown + ungrouped_unknown > 0;
+        (difference != 0 || is_unknown).then(|| Difference {
             day: key.0,
             currency: key.1.clone(),
             grouped: a,
             ungrouped: b,
             difference,
-            exceeds: difference.saturating_abs() > tolerance,
+            grouped_unknown,
+            ungrouped_unknown,
+            exceeds: is_unknown || difference.saturating_abs() > tolerance,
         })
     };
     inside.filter_map(difference).collect()
@@ -169,7 +180,7 @@ mod tests {
     fn ledger(read: u32, amounts: &[(u32, &str)]) -> Ledger {
         let usd = || Some("usd".to_string());
         let amounts = amounts.iter().map(|(number, text)| ((day(*number), usd()), parse(text).unwrap())).collect();
-        Ledger { amounts, read: noon(read) }
+        Ledger { amounts, read: noon(read), ..Ledger::default() }
     }
 
     fn usage(read: u32, days: &[u32]) -> Usage {
@@ -200,6 +211,17 @@ mod tests {
         let outcome = compare(&grouped, &totals, &Usage::default(), 0);
         assert_eq!(outcome.compared, Some(Span { from: day(2), until: day(4) }));
         assert_eq!(told(&grouped, &totals, "0"), [(2, "-2".to_string(), true)]);
+    }
+
+    #[test]
+    fn an_amount_that_is_not_known_is_equal_to_nothing() {
+        let mut grouped = ledger(9, &[(1, "1"), (2, "2")]);
+        let mut totals = grouped.clone();
+        grouped.unknown.insert((day(1), Some("usd".to_string())), 2);
+        let expected = [(1, "0".to_string(), true)];
+        assert_eq!(told(&grouped, &totals, "1000"), expected);
+        totals.unknown.clone_from(&grouped.unknown);
+        assert_eq!(told(&grouped, &totals, "1000"), expected, "on both sides as well");
     }
 
     #[test]

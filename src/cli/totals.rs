@@ -77,8 +77,11 @@ fn add(ledger: &mut Ledger, batch: &RecordBatch) -> Result<()> {
     for row in 0..batch.num_rows() {
         let of = day(starts.is_valid(row).then(|| starts.value(row)));
         let currency = currencies.is_valid(row).then(|| currencies.value(row).to_string());
-        let amount = if amounts.is_valid(row) { amounts.value(row) } else { 0 };
-        money::add(ledger.amounts.entry((of, currency)).or_default(), amount)?;
+        let sum = ledger.amounts.entry((of, currency.clone())).or_default();
+        match amounts.is_valid(row) {
+            true => money::add(sum, amounts.value(row))?,
+            false => *ledger.unknown.entry((of, currency)).or_default() += 1,
+        }
     }
     ledger.read = ledger.read.max(newest(batch.column(3)));
     Ok(())
@@ -130,7 +133,11 @@ fn cells(d: &Difference) -> Vec<String> {
         amount(d.grouped),
         amount(d.ungrouped),
         money::exact(d.difference),
-        if d.exceeds { String::new() } else { "within the tolerance".to_string() },
+        match (d.grouped_unknown + d.ungrouped_unknown, d.exceeds) {
+            (rows @ 1.., _) => format!("{} without an amount", counted(rows, "row")),
+            (0, true) => String::new(),
+            (0, false) => "within the tolerance".to_string(),
+        },
     ]
 }
 
@@ -139,6 +146,11 @@ fn money_line(outcome: &Outcome) -> String {
         return "nothing to compare yet: no day was over when both were read".to_string();
     };
     let over = outcome.differences.iter().filter(|d| d.exceeds).count() as u64;
+    let unknown: u64 = outcome.differences.iter().map(|d| d.grouped_unknown + d.ungrouped_unknown).sum();
+    if unknown > 0 {
+        let rows = counted(unknown, "row");
+        return format!("{} with {rows} without an amount {}", counted(over, "difference"), shown(span));
+    }
     match (over, outcome.differences.len() as u64) {
         (0, 0) => format!("equal to the last digit {}", shown(span)),
         (0, some) => format!("{} within {} {}", counted(some, "difference"), limit(outcome), shown(span)),

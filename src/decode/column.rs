@@ -108,6 +108,23 @@ impl Column {
         self.stands = true;
     }
 
+    /// The time that stands for the rows from here on.
+    pub(super) fn standing(&self) -> Option<i64> {
+        match (self.stands, &self.rest) {
+            (true, Scalar::Micros(micros)) => Some(*micros),
+            _ => None,
+        }
+    }
+
+    /// The time of row number `row`, which is the newest one.
+    pub(super) fn time_of(&self, row: usize) -> Option<i64> {
+        match (&self.builder, &self.rest) {
+            (Builder::Timestamp(builder), _) if self.known > row => builder.values_slice().get(row).copied(),
+            (_, Scalar::Micros(micros)) => Some(*micros),
+            _ => None,
+        }
+    }
+
     /// The same with a JSON value; null stands for nothing.
     pub(super) fn stand_for(&mut self, row: usize, value: &str) -> Result<Fit, Malformed> {
         let (scalar, fit) = read(self.kind, value)?;

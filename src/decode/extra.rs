@@ -3,9 +3,10 @@
 //! Members keep their nesting: an unknown `/user/badge` becomes
 //! `{"user":{"badge":…}}`, one of the enclosing record `{"..":{…}}`.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::json::Malformed;
+use super::json::{Malformed, repair};
 use super::keep;
 
 /// One value to keep: the names above it as they stand between quotes, and its text.
@@ -15,29 +16,33 @@ pub(super) struct Spare<'a> {
     pub(super) value: &'a str,
 }
 
-/// Writes the object; nothing is written when there is nothing to keep.
-pub(super) fn assemble(spares: &[Spare<'_>], into: &mut String) -> Result<(), Malformed> {
+/// Writes the object; nothing is written when there is nothing to keep. Returns the number of texts repaired.
+pub(super) fn assemble(spares: &[Spare<'_>], into: &mut String) -> Result<u64, Malformed> {
     into.clear();
     if spares.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
-    level(&spares.iter().collect::<Vec<_>>(), 0, into)
+    let mut repaired = 0;
+    level(&spares.iter().collect::<Vec<_>>(), 0, into, &mut repaired)?;
+    Ok(repaired)
 }
 
-fn level(spares: &[&Spare<'_>], depth: usize, into: &mut String) -> Result<(), Malformed> {
+fn level(spares: &[&Spare<'_>], depth: usize, into: &mut String, repaired: &mut u64) -> Result<(), Malformed> {
     into.push('{');
     for (index, (name, same)) in by_name(spares, depth).into_iter().enumerate() {
         if index > 0 {
             into.push(',');
         }
         into.push('"');
-        into.push_str(name);
+        let readable = repair(name);
+        *repaired += u64::from(matches!(readable, Cow::Owned(_)));
+        into.push_str(&readable);
         into.push_str("\":");
         // A leaf and a branch of one name cannot both be kept; the leaf came whole.
         match same.iter().find(|s| s.path.len() == depth + 1) {
-            Some(leaf) => keep::member_value(name, leaf.value, into)?,
+            Some(leaf) => *repaired += u64::from(keep::member_value(name, leaf.value, into)?),
             None if keep::is_secret(name) => into.push_str(keep::REDACTED),
-            None => level(&same, depth + 1, into)?,
+            None => level(&same, depth + 1, into, repaired)?,
         }
     }
     into.push('}');

@@ -17,7 +17,7 @@ mod words;
 use std::fmt;
 
 pub(crate) use find::{pointer, records};
-pub(crate) use text::{has_escape, inner, unescape};
+pub(crate) use text::{has_escape, inner, read, repair, unescape};
 use words::{are_same, plain_until, structure_from};
 
 /// Deeper nesting than any documented answer by far; a stack overflow is out of reach.

@@ -36,6 +36,16 @@ pub(super) struct Unfit<'a> {
     pub(super) fit: Fit,
 }
 
+impl Unfit<'_> {
+    /// How many of its pointer's names lead to the value.
+    pub(super) fn names(&self) -> usize {
+        match self.fit {
+            Fit::NoObject(depth) => depth,
+            _ => usize::MAX,
+        }
+    }
+}
+
 impl<'a> Row<'a> {
     /// Becomes the row of a record inside of `outer`, without allocating anew.
     pub(super) fn begin(&mut self, outer: &Row<'a>, position: usize) {
@@ -144,6 +154,10 @@ impl Decoder {
                 continue;
             }
             let value = scanner.value()?;
+            if known.rows_below && !matches!(Kind::of(value), Kind::Null | Kind::Object) {
+                // The list would be inside: it is not missing, there is something else instead.
+                *rows = Some(value);
+            }
             self.give(known, stands, above, name, value, row)?;
         }
         Ok(false)
@@ -175,12 +189,27 @@ impl Decoder {
                 }
             }
         }
+        if known.members.is_empty() || Kind::of(value) == Kind::Object {
+            if !taken {
+                spare(above, name, value, row);
+            }
+            return Ok(());
+        }
         // A member with documented insides that is null has nothing to keep.
-        let nothing = Kind::of(value) == Kind::Null && !known.members.is_empty();
-        if !taken && !nothing {
-            spare(above, name, value, row);
+        if Kind::of(value) != Kind::Null {
+            self.no_object(known, 1 + outer(above).count(), value, row);
+            if !taken && known.below.is_empty() {
+                spare(above, name, value, row);
+            }
         }
         Ok(())
+    }
+
+    /// A value where an object was expected: it fits none of the columns whose values would be inside.
+    fn no_object<'a>(&self, known: &Node, depth: usize, value: &'a str, row: &mut Row<'a>) {
+        let fit = Fit::NoObject(depth);
+        row.unfit.extend(known.below.iter().map(|&(column, spelling)| Unfit { column, spelling, value, fit }));
+        row.weight += value.len();
     }
 
     /// The text of an object, for the columns that take it whole: in the place of what they had.
@@ -225,9 +254,13 @@ pub(super) struct Above<'p, 'a> {
     name: &'a str,
 }
 
+/// The names around a member, innermost first.
+fn outer<'p, 'a>(above: Option<&'p Above<'p, 'a>>) -> impl Iterator<Item = &'a str> + use<'p, 'a> {
+    std::iter::successors(above, |member| member.above).map(|member| member.name)
+}
+
 fn spare<'a>(above: Option<&Above<'_, 'a>>, name: &'a str, value: &'a str, row: &mut Row<'a>) {
-    let around = std::iter::successors(above, |member| member.above).map(|member| member.name);
-    let mut path: Vec<&str> = std::iter::once(name).chain(around).collect();
+    let mut path: Vec<&str> = std::iter::once(name).chain(outer(above)).collect();
     path.reverse();
     row.spares.push(Spare { path, value });
 }

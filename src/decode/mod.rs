@@ -9,6 +9,9 @@
 //! Pure: text in, rows out.
 
 mod column;
+mod days;
+#[cfg(test)]
+mod every_member;
 mod extra;
 pub(crate) mod json;
 mod keep;
@@ -28,8 +31,10 @@ use arrow_array::RecordBatch;
 use arrow_schema::{ArrowError, SchemaRef};
 
 use crate::error::{Error, Result};
-use crate::schema::{From, Policy, Table};
+use crate::schema::{From, Pointer, Policy, Table};
 use column::Column;
+pub(crate) use days::Answered;
+use days::Days;
 use extra::Spare;
 use json::{Kind, Malformed, Scanner};
 use members::{Row, Unfit};
@@ -43,6 +48,19 @@ use walk::Work;
 pub(crate) struct Misfit {
     pub(crate) count: u64,
     pub(crate) example: String,
+}
+
+/// Texts in which U+FFFD stands for what no reader takes: half of a surrogate pair or, in JSON, NUL.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Repaired {
+    pub(crate) columns: BTreeMap<String, u64>,
+    pub(crate) extra: u64,
+}
+
+impl Repaired {
+    pub(crate) fn total(&self) -> u64 {
+        self.columns.values().sum::<u64>() + self.extra
+    }
 }
 
 pub(crate) struct Decoder {
@@ -60,6 +78,10 @@ pub(crate) struct Decoder {
     /// About how many bytes the rows hold.
     weight: usize,
     misfits: BTreeMap<String, Misfit>,
+    repaired: Repaired,
+    days: Option<Days>,
+    /// Of a replaced table: the row with which each list begins, and the list's number.
+    lists: Option<Vec<(usize, u64)>>,
     scratch: String,
 }
 
@@ -68,6 +90,7 @@ struct Mark {
     rows: usize,
     weight: usize,
     misfits: BTreeMap<String, Misfit>,
+    repaired: Repaired,
 }
 
 /// Broken lines of a file that are told one by one.
@@ -99,6 +122,9 @@ impl Decoder {
             turn: 0,
             weight: 0,
             misfits: BTreeMap::new(),
+            repaired: Repaired::default(),
+            days: Days::of(&table),
+            lists: (table.policy == Policy::Replace).then(|| vec![(0, 0)]),
             scratch: String::new(),
             table,
         }
@@ -118,10 +144,41 @@ impl Decoder {
         &self.misfits
     }
 
+    pub(crate) fn repaired(&self) -> &Repaired {
+        &self.repaired
+    }
+
+    /// What was said of days since this was last asked; `None` for a table that is not replaced by day.
+    pub(crate) fn take_days(&mut self) -> Option<Answered> {
+        self.days.as_mut().map(Days::take)
+    }
+
+    /// For each row so far, the number of the list that it came in. Empty unless the table is a replaced one.
+    pub(crate) fn lists_of_rows(&self) -> Vec<u64> {
+        let Some(lists) = &self.lists else { return Vec::new() };
+        let ends = lists.iter().skip(1).map(|(row, _)| *row).chain([self.rows]);
+        let counts = lists.iter().zip(ends).map(|((row, list), end)| (*list, end.saturating_sub(*row)));
+        counts.flat_map(|(list, count)| std::iter::repeat_n(list, count)).collect()
+    }
+
+    /// A list of rows begins here.
+    fn begin_list(&mut self) {
+        if let Some(lists) = &mut self.lists {
+            let next = lists.last().map_or(0, |(_, list)| list + 1);
+            lists.retain(|(row, _)| *row < self.rows);
+            lists.push((self.rows, next));
+        }
+    }
+
     /// The rows so far, as a batch.
     pub(crate) fn take(&mut self) -> Result<RecordBatch> {
         let rows = std::mem::take(&mut self.rows);
         self.weight = 0;
+        if let Some(lists) = &mut self.lists {
+            // The list may go on in the next batch.
+            let last = lists.last().map_or(0, |(_, list)| *list);
+            *lists = vec![(0, last)];
+        }
         let arrays = self.columns.iter_mut().map(|column| column.finish(rows)).collect();
         RecordBatch::try_new(self.schema.clone(), arrays)
             .map_err(|e| Error::contract(format!("rows of unequal length: {e}")))
@@ -216,11 +273,14 @@ impl Decoder {
                 _ => {}
             }
         }
+        if let Some(days) = &mut self.days {
+            days.row(&self.columns, self.rows, work);
+        }
         self.weight += row.weight;
-        row.unfit.sort_by_key(|unfit| unfit.column);
-        row.unfit.iter().filter(|unfit| unfit.fit == Fit::Not).for_each(|unfit| self.misfit(unfit, work));
+        row.unfit.sort_by_key(|unfit| (!matches!(unfit.fit, Fit::NoObject(_)), unfit.column));
+        row.unfit.iter().for_each(|unfit| self.note(unfit, work));
         // Last, when it is known what did not fit.
-        self.spare(row)?;
+        self.repaired.extra += self.spare(row)?;
         if let (Some(index), false) = (self.extra, self.scratch.is_empty()) {
             self.columns[index].push_scalar(self.rows, &Scalar::Text(Cow::Borrowed(&self.scratch)));
         }
@@ -234,12 +294,14 @@ impl Decoder {
 
     /// Where the rows stand, to come back to.
     fn mark(&self) -> Mark {
-        Mark { rows: self.rows, weight: self.weight, misfits: self.misfits.clone() }
+        let (misfits, repaired) = (self.misfits.clone(), self.repaired.clone());
+        Mark { rows: self.rows, weight: self.weight, misfits, repaired }
     }
 
     /// Forgets the rows since then.
     fn back_to(&mut self, mark: Mark) -> Result<()> {
-        (self.rows, self.weight, self.misfits) = (mark.rows, mark.weight, mark.misfits);
+        (self.rows, self.weight) = (mark.rows, mark.weight);
+        (self.misfits, self.repaired) = (mark.misfits, mark.repaired);
         self.truncate(mark.rows)
     }
 
@@ -249,13 +311,15 @@ impl Decoder {
     }
 
     /// Puts `_extra` together: what no column covers, and what did not fit.
-    fn spare(&mut self, row: &Row<'_>) -> Result<()> {
+    /// Returns the number of texts in it that were repaired.
+    fn spare(&mut self, row: &Row<'_>) -> Result<u64> {
         if row.unfit.is_empty() {
             return extra::assemble(&row.spares, &mut self.scratch).map_err(malformed);
         }
-        let paths: Vec<Vec<Cow<'_, str>>> = row.unfit.iter().map(|unfit| path_of(&self.table, unfit)).collect();
+        let unfit: Vec<&Unfit<'_>> = row.unfit.iter().filter(|unfit| unfit.fit != Fit::Repaired).collect();
+        let paths: Vec<Vec<Cow<'_, str>>> = unfit.iter().map(|unfit| path_of(&self.table, unfit)).collect();
         let mut spares: Vec<Spare<'_>> = row.spares.clone();
-        for (path, unfit) in paths.iter().zip(&row.unfit) {
+        for (path, unfit) in paths.iter().zip(unfit) {
             spares.push(Spare { path: path.iter().map(|n| n.as_ref()).collect(), value: unfit.value });
         }
         extra::assemble(&spares, &mut self.scratch).map_err(malformed)
@@ -277,17 +341,20 @@ impl Decoder {
         }
     }
 
-    fn misfit(&mut self, unfit: &Unfit<'_>, work: &Work) {
+    /// Counts a value that its column does not have as it came.
+    fn note(&mut self, unfit: &Unfit<'_>, work: &Work) {
         let column = &self.table.columns[unfit.column];
+        match unfit.fit {
+            Fit::Not | Fit::NoObject(_) => {}
+            Fit::Repaired => return *self.repaired.columns.entry(column.name.clone()).or_default() += 1,
+            Fit::Whole | Fit::Rounded => return,
+        }
         let entry = self.misfits.entry(column.name.clone()).or_default();
         entry.count += 1;
         if entry.count == 1 {
-            let (kind, place) = (column.kind.name(), work.place());
-            entry.example = format!(
-                "{place}{}: expected {kind}, found {}",
-                column.from_text.as_deref().unwrap_or(""),
-                found(unfit.value)
-            );
+            let kind = if unfit.fit == Fit::Not { column.kind.name() } else { "object" };
+            let at = pointer_of(column, unfit);
+            entry.example = format!("{}{at}: expected {kind}, found {}", work.place(), found(unfit.value));
         }
     }
 }
@@ -303,6 +370,14 @@ fn take_named<'a>(row: &mut Row<'a>, by: usize) -> Option<&'a str> {
     Some(if secret { keep::REDACTED } else { value })
 }
 
+/// The place of a value that did not fit, from its record on: `/amount/value`, or `/amount` where that is no object.
+fn pointer_of(column: &crate::schema::Column, unfit: &Unfit<'_>) -> String {
+    let From::Record(pointers) = &column.from else { return column.from_text.clone().unwrap_or_default() };
+    let Some((up, pointer)) = pointers.get(unfit.spelling) else { return String::new() };
+    let names = pointer.0.iter().take(unfit.names()).cloned().collect();
+    format!("{}{}", "/..".repeat(*up), Pointer(names))
+}
+
 /// Where a value that did not fit goes in `_extra`: its own place, names as between quotes.
 fn path_of<'t>(table: &'t Table, unfit: &Unfit<'_>) -> Vec<Cow<'t, str>> {
     let column = &table.columns[unfit.column];
@@ -313,7 +388,7 @@ fn path_of<'t>(table: &'t Table, unfit: &Unfit<'_>) -> Vec<Cow<'t, str>> {
         Err(_) => Cow::Owned(String::new()),
     };
     let outer = std::iter::repeat_n(Cow::Borrowed(".."), *up);
-    outer.chain(pointer.0.iter().map(escaped)).collect()
+    outer.chain(pointer.0.iter().take(unfit.names()).map(escaped)).collect()
 }
 
 fn unexpected(what: String) -> Error {

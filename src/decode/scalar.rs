@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::json::{Kind, Malformed, inner, unescape};
-use super::{keep, value};
+use super::json::{Kind, Malformed, inner};
+use super::{json, keep, value};
 use crate::schema::Type;
 
 /// How a value went into its column.
@@ -12,8 +12,12 @@ pub(super) enum Fit {
     Whole,
     /// Rounded: the column has it, but the exact text is worth keeping.
     Rounded,
+    /// The column has it, with U+FFFD for what no reader takes.
+    Repaired,
     /// Not of the column's type: the column is null.
     Not,
+    /// Not the object that the column's value would be in: the column is null. With the number of names above it.
+    NoObject(usize),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -51,8 +55,8 @@ impl Scalar<'_> {
 pub(super) fn read(kind: Type, value: &str) -> Result<(Scalar<'_>, Fit), Malformed> {
     let mut fit = Fit::Whole;
     let read = match kind {
-        Type::String => text(value).map(Scalar::Text),
-        Type::Json => json(value)?.map(|kept| Scalar::Text(Cow::Owned(kept))),
+        Type::String => text(value, &mut fit).map(Scalar::Text),
+        Type::Json => kept(value, &mut fit)?.map(|kept| Scalar::Text(Cow::Owned(kept))),
         Type::Int => value::int(value).map(Scalar::Int),
         Type::Float => value::float(value).map(Scalar::Float),
         Type::Bool => value::boolean(value).map(Scalar::Flag),
@@ -71,19 +75,27 @@ pub(super) fn read(kind: Type, value: &str) -> Result<(Scalar<'_>, Fit), Malform
 
 /// A string's characters; a number or boolean as its JSON text, so that an id
 /// that arrives as a number is still the id.
-fn text(value: &str) -> Option<Cow<'_, str>> {
+fn text<'v>(value: &'v str, fit: &mut Fit) -> Option<Cow<'v, str>> {
     match Kind::of(value) {
-        Kind::String => unescape(inner(value)),
+        Kind::String => {
+            let (text, replaced) = json::read(inner(value))?;
+            if replaced {
+                *fit = Fit::Repaired;
+            }
+            Some(text)
+        }
         Kind::Number | Kind::Bool => Some(Cow::Borrowed(value)),
         _ => None,
     }
 }
 
-fn json(value: &str) -> Result<Option<String>, Malformed> {
+fn kept(value: &str, fit: &mut Fit) -> Result<Option<String>, Malformed> {
     if Kind::of(value) == Kind::Null {
         return Ok(None);
     }
     let mut kept = String::with_capacity(value.len());
-    keep::value_of(value, &mut kept)?;
+    if keep::value_of(value, &mut kept)? {
+        *fit = Fit::Repaired;
+    }
     Ok(Some(kept))
 }

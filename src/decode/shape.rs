@@ -23,6 +23,10 @@ pub(super) struct Node {
     pub(super) names: bool,
     /// The list of the next level's records.
     pub(super) rows: bool,
+    /// That list is inside this member.
+    pub(super) rows_below: bool,
+    /// Columns that take a value from inside this member, and by which of their spellings.
+    pub(super) below: Vec<(usize, usize)>,
     /// Of a level: all columns that take their value from its objects.
     pub(super) gives: Vec<usize>,
     /// Known, and deliberately not kept.
@@ -135,11 +139,14 @@ pub(super) fn levels(table: &Table) -> Vec<Node> {
     levels
 }
 
-/// Finds the members that have a column of their own.
+/// Finds the members that have a column of their own, and what is inside the others.
 fn single(node: &mut Node) {
     if let ([(column, _)], [], false, false) = (node.columns.as_slice(), node.members.as_slice(), node.rows, node.names)
     {
         node.only = Some(*column);
     }
     node.members.iter_mut().for_each(|member| single(&mut member.node));
+    let inside = |member: &Member| member.node.columns.iter().chain(&member.node.below).copied().collect::<Vec<_>>();
+    node.below = node.members.iter().flat_map(inside).collect();
+    node.rows_below = node.members.iter().any(|member| member.node.rows || member.node.rows_below);
 }

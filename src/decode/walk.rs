@@ -105,6 +105,7 @@ impl Decoder {
             return walk.scanner.end().map_err(malformed);
         }
         object(&mut walk.scanner)?;
+        self.begin_list();
         let list = match node.only_list() {
             Some(name) => walk.find(name)?,
             None => self.envelope(node, walk)?,
@@ -177,7 +178,7 @@ impl Decoder {
             self.fill(scanner, &mut members, None, row, &mut rows).map_err(malformed)?;
             self.enclose(row, known, known, depth);
             if row.spares.len() == known {
-                self.leave(row);
+                self.end_of_bucket(inner.len(), row, work);
                 return Ok(());
             }
             // Something that belongs to its rows came after the list: once more, with all of it.
@@ -198,8 +199,16 @@ impl Decoder {
             scanner.enter(b'[').map_err(malformed)?;
             self.records_of(inner, &mut scanner, row, work)?;
         }
-        self.leave(row);
+        self.end_of_bucket(inner.len(), row, work);
         Ok(())
+    }
+
+    /// A record that encloses rows is complete: its day is noted, and nothing of it stands any longer.
+    fn end_of_bucket(&mut self, up: usize, row: &Row<'_>, work: &Work) {
+        if let Some(days) = &mut self.days {
+            days.bucket(&self.columns, up, work);
+        }
+        self.leave(row);
     }
 
     /// Nothing of a record stands any longer.
@@ -226,6 +235,7 @@ impl Decoder {
         work: &mut Work,
     ) -> Result<()> {
         let (length, mut record) = (work.indices.len(), Row::default());
+        self.begin_list();
         let (mut first, mut index) = (true, 0_usize);
         while scanner.element(&mut first).map_err(malformed)? {
             work.indices.truncate(length);

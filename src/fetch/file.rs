@@ -263,7 +263,9 @@ impl Client {
 fn text(record: &str, pointer: &Pointer) -> Option<String> {
     let value = json::pointer(record, &pointer.0).ok().flatten()?;
     match json::Kind::of(value) {
-        json::Kind::String => json::unescape(json::inner(value)).map(|t| t.into_owned()),
+        json::Kind::String => {
+            json::read(json::inner(value)).filter(|(_, replaced)| !replaced).map(|(text, _)| text.into_owned())
+        }
         json::Kind::Number => Some(value.to_string()),
         _ => None,
     }

@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use crate::decode::json::{Kind, Malformed, Scanner, inner, pointer, unescape};
+use crate::decode::json::{Kind, Malformed, Scanner, inner, pointer, read, unescape};
 use crate::decode::malformed;
 use crate::error::{Error, Result};
 use crate::schema::{Paging, Pointer};
@@ -17,11 +17,13 @@ struct Facts {
     from: Option<String>,
     last: Option<String>,
     more: Option<bool>,
+    /// The next cursor is something that is none: the list goes on, nobody knows where.
+    odd: bool,
 }
 
 impl Default for Facts {
     fn default() -> Facts {
-        Facts { empty: true, from: None, last: None, more: None }
+        Facts { empty: true, from: None, last: None, more: None, odd: false }
     }
 }
 
@@ -73,7 +75,7 @@ fn go_on(paging: &Paging, facts: Facts, empty_in_a_row: &mut u32) -> Result<Opti
             return Err(Error::contract(format!("`{at}` is missing: it says whether the list goes on"))
                 .hint("the API's answer is not the documented one; if it stays, report it with this message"));
         }
-        (None, _) => facts.from.is_some(),
+        (None, _) => facts.from.is_some() || facts.odd,
     };
     if !more || (empty && paging.empty_ends) {
         return Ok(None);
@@ -139,7 +141,7 @@ impl Facts {
     fn note(&mut self, paging: &Paging, name: &str, value: &str) {
         let is = |p: &Option<Pointer>| p.as_ref().is_some_and(|p| p.0 == [name]);
         if is(&paging.from) {
-            self.from = token(value);
+            (self.from, self.odd) = (token(value), is_odd(value));
         }
         if is(&paging.while_) {
             self.more = boolean(value);
@@ -179,7 +181,7 @@ fn whole(paging: &Paging, rows: Option<&Pointer>, answer: &str) -> std::result::
             }
         }
         if let Some(found) = below(paging.from.as_ref())? {
-            facts.from = token(found);
+            (facts.from, facts.odd) = (token(found), is_odd(found));
         }
         if let Some(found) = below(paging.while_.as_ref())? {
             facts.more = boolean(found);
@@ -199,10 +201,17 @@ fn last_of(list: &str) -> std::result::Result<Option<&str>, Malformed> {
     Ok(last)
 }
 
+/// Whether something stands at a token's place that is neither a token nor its absence.
+fn is_odd(value: &str) -> bool {
+    token(value).is_none() && value != "\"\"" && Kind::of(value) != Kind::Null
+}
+
 /// A token as it is sent: a string's characters or a number's digits.
 fn token(value: &str) -> Option<String> {
     match Kind::of(value) {
-        Kind::String => unescape(inner(value)).map(|t| t.into_owned()).filter(|t| !t.is_empty()),
+        Kind::String => {
+            read(inner(value)).filter(|(t, replaced)| !t.is_empty() && !replaced).map(|(t, _)| t.into_owned())
+        }
         Kind::Number => Some(value.to_string()),
         _ => None,
     }

@@ -1,5 +1,9 @@
 //! What becomes of the rows that a slice already holds. Pure.
 
+use std::collections::BTreeSet;
+
+use chrono::NaiveDate;
+
 use crate::schema::Policy;
 
 use super::keys::KeyMap;
@@ -14,18 +18,26 @@ pub(crate) enum ParentFate {
 }
 
 /// The parents of a table, by the hash of their bound values.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Parents {
     /// The child's columns that hold the bound values, in the order that was hashed.
     pub(crate) columns: Vec<usize>,
     pub(crate) fates: KeyMap<ParentFate>,
     /// What holds for a parent that is not among them; none = it is gone.
     pub(crate) absent: Option<ParentFate>,
+    /// The days that the source answered for, where it says which: another day's rows stay.
+    pub(crate) answered: Option<KeyMap<BTreeSet<NaiveDate>>>,
 }
 
 impl Parents {
-    pub(super) fn of(&self, hash: u128) -> Option<ParentFate> {
-        self.fates.get(&hash).copied().or(self.absent)
+    /// Of a parent's rows of a day.
+    pub(super) fn of(&self, hash: u128, day: Option<NaiveDate>) -> Option<ParentFate> {
+        let fate = self.fates.get(&hash).copied().or(self.absent);
+        let is_answered = |day: NaiveDate| match &self.answered {
+            Some(answered) => answered.get(&hash).is_some_and(|days| days.contains(&day)),
+            None => true,
+        };
+        fate.map(|fate| if day.is_none_or(is_answered) { fate } else { ParentFate::Keep })
     }
 }
 

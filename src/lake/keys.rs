@@ -56,6 +56,14 @@ fn write(columns: &[(u16, Values<'_>)], row: usize, into: &mut Vec<u8>) {
     columns.iter().for_each(|(place, values)| values.write(row, *place, into));
 }
 
+/// The hash that the `n`-th equal of a row has, for a set that counts.
+pub(super) fn nth(hash: u128, n: u32) -> u128 {
+    let mut bytes = [0; 20];
+    bytes[..16].copy_from_slice(&hash.to_le_bytes());
+    bytes[16..].copy_from_slice(&n.to_le_bytes());
+    XxHash3_128::oneshot(&bytes)
+}
+
 /// The hash of a row of texts, equal to that of string columns with these values.
 pub(crate) fn hash_texts<'a>(texts: impl IntoIterator<Item = Option<&'a str>>) -> u128 {
     let mut bytes = Vec::new();

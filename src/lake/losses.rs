@@ -91,7 +91,7 @@ impl Slice {
         }
         self.rewind();
         for (list, loss) in &mut losses {
-            loss.parent = match parents.map(|parents| parents.of(*list)) {
+            loss.parent = match parents.map(|parents| parents.of(*list, None)) {
                 None | Some(Some(ParentFate::Read)) => ParentState::Read,
                 Some(Some(ParentFate::Keep)) => ParentState::Kept,
                 Some(None) => ParentState::Gone,

@@ -7,6 +7,7 @@
 mod appear;
 mod blob;
 mod encode;
+mod equals;
 mod fate;
 mod key_filter;
 mod key_marks;

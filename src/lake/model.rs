@@ -80,11 +80,12 @@ impl Scene {
         };
         let mut slice = Slice::open(&self.lake, &self.table, self.day, self.syncs).await.unwrap();
         slice.keep_in_memory(self.keys);
-        // In two batches, so that repetitions are known across them.
+        // In several pages, so that repetitions are known across them.
         for records in sync.records.chunks(3) {
             let records: Vec<String> = records.iter().map(record).collect();
             decoder.page(&format!("{{\"data\":[{}]}}", records.join(",")), &|_| None).unwrap();
-            slice.add(decoder.take().unwrap()).await.unwrap();
+            let lists = decoder.lists_of_rows();
+            slice.add(decoder.take().unwrap(), &lists).await.unwrap();
         }
         let parents = sync.parents.map(|fates| Parents {
             columns: vec![self.table.column("parent").unwrap()],
@@ -93,11 +94,13 @@ impl Scene {
                 .filter_map(|(n, fate)| Some((hash_texts([Some(format!("{n}").as_str())]), fate?)))
                 .collect(),
             absent: None,
+            answered: None,
         });
         let losses = slice.losses(parents.as_ref(), 0).await.unwrap();
         let written = slice.finish(parents.as_ref(), &CancellationToken::new()).await.unwrap().written;
         // What was counted before is what was soft-deleted.
-        let lost = losses.values().filter(|loss| loss.parent != ParentState::Kept).map(|loss| loss.missing).sum::<u64>();
+        let lost =
+            losses.values().filter(|loss| loss.parent != ParentState::Kept).map(|loss| loss.missing).sum::<u64>();
         assert_eq!(lost, written.tombstones);
         written
     }
@@ -128,12 +131,24 @@ impl Scene {
 /// What the words of the policy make of the old rows and the new ones.
 fn model(policy: Policy, old: Vec<Row>, sync: &Sync) -> Vec<Row> {
     let mut new: Vec<Row> = Vec::new();
-    for ((parent, id), value) in &sync.records {
-        let row = ((parent.to_string(), id.to_string()), value.to_string(), false);
-        // A repetition is left out: of a key, and in replaced tables of a whole row.
-        let repeats = |other: &Row| if policy == Policy::Replace { *other == row } else { other.0 == row.0 };
-        if !new.iter().any(repeats) {
-            new.push(row);
+    let of = |records: &[Record]| -> Vec<Row> {
+        let row = |((parent, id), value): &Record| ((parent.to_string(), id.to_string()), value.to_string(), false);
+        records.iter().map(row).collect()
+    };
+    // A repetition is dropped: of a key, and in replaced tables of a whole row that another page had.
+    for page in sync.records.chunks(3).map(of) {
+        let before = new.clone();
+        for (index, row) in page.iter().enumerate() {
+            let repeats = |other: &&Row| if policy == Policy::Replace { *other == row } else { other.0 == row.0 };
+            let is_new = match policy {
+                Policy::Replace => {
+                    page[..=index].iter().filter(repeats).count() > before.iter().filter(repeats).count()
+                }
+                _ => !new.iter().any(|other| repeats(&other)),
+            };
+            if is_new {
+                new.push(row.clone());
+            }
         }
     }
     let keys: Vec<(String, String)> = new.iter().map(|row| row.0.clone()).collect();

@@ -59,7 +59,7 @@ impl OldRows {
     }
 
     /// Returns the number of rows that the file's footer tells.
-    pub(super) fn rows(&self) -> u64 {
+    pub(crate) fn rows(&self) -> u64 {
         u64::try_from(self.builder.metadata().file_metadata().num_rows()).unwrap_or(0)
     }
 

@@ -20,10 +20,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::appear::Complete;
+use super::equals::Equals;
 use super::fate::{Fate, Parents, fate};
 use super::key_marks::{Marked, Marks};
 use super::key_set::KeySet;
-use super::keys::{KeyMap, hashes, hashes_with};
+use super::keys::{KeyMap, hashes, hashes_with, nth};
 use super::read::{OldRows, conform, merged_schema};
 use super::versions::Version;
 use super::writer::{Ended, Extent, Writer};
@@ -53,6 +54,8 @@ pub(crate) struct Slice {
     marked: Option<Marked>,
     /// Replaced tables only: whole rows, to tell a repeated row from two of one key.
     contents: KeySet,
+    /// Replaced tables only: the list that rows come from, to tell a repeated row from two that are meant.
+    list: Equals,
     /// With history: what the old object says of each key's current version.
     pub(super) versions: KeyMap<Version>,
     pub(super) now: i64,
@@ -71,6 +74,10 @@ pub(crate) struct Written {
     pub(crate) tombstones: u64,
     /// Rows that came twice and were written once.
     pub(crate) repeated: u64,
+    /// Rows that equal another one of the same list in every value, all written (replaced tables only).
+    pub(crate) equal: u64,
+    /// The table's days are replaced: no row is expected to come twice.
+    pub(crate) replaced: bool,
     /// Rows of one key with different values, all written (replaced tables only).
     pub(crate) conflicts: u64,
 }
@@ -96,7 +103,11 @@ impl Slice {
             lake: Arc::clone(lake),
             table: Arc::clone(table),
             day,
-            written: Written { path: lake.relative(&path), ..Written::default() },
+            written: Written {
+                path: lake.relative(&path),
+                replaced: table.policy == Policy::Replace,
+                ..Written::default()
+            },
             path,
             schema,
             pending: Vec::new(),
@@ -107,6 +118,7 @@ impl Slice {
             arrived: KeySet::default(),
             marked: None,
             contents: KeySet::default(),
+            list: Equals::default(),
             versions: KeyMap::default(),
             now,
         };
@@ -134,10 +146,13 @@ impl Slice {
     }
 
     /// Adds new rows; those that came before are left out.
-    pub(crate) async fn add(&mut self, batch: RecordBatch) -> Result<()> {
+    ///
+    /// `lists` has the number of the list that each row came in; without it each came in one of its own. Only
+    /// replaced tables need it.
+    pub(crate) async fn add(&mut self, batch: RecordBatch, lists: &[u64]) -> Result<()> {
         let batch = conform(&batch, &self.schema)?;
         let fresh: Vec<bool> = match self.table.policy {
-            Policy::Replace => self.fresh_by_content(&batch)?,
+            Policy::Replace => self.fresh_by_content(&batch, lists)?,
             _ => self.fresh_by_key(&batch)?,
         };
         let repeated = fresh.iter().filter(|f| !**f).count() as u64;
@@ -155,17 +170,25 @@ impl Slice {
         hashes(batch, &self.key_columns()?)?.into_iter().map(|key| self.arrived.insert(key)).collect()
     }
 
-    /// Two rows of one key with different values are both money: only a row
-    /// that is the same in every column is a repetition.
-    fn fresh_by_content(&mut self, batch: &RecordBatch) -> Result<Vec<bool>> {
+    /// Two rows of one key with different values are both money. Of rows that are the same in every column, one
+    /// list's are all meant; what another list has of them (a bucket or page that came again) is a repetition.
+    fn fresh_by_content(&mut self, batch: &RecordBatch, lists: &[u64]) -> Result<Vec<bool>> {
         let key = self.key_columns()?;
         let more: Vec<usize> = self.content_columns().into_iter().filter(|column| !key.contains(column)).collect();
         let mut fresh = Vec::with_capacity(batch.num_rows());
-        for (key, content) in hashes_with(batch, &key, &more)? {
+        for (row, (key, content)) in hashes_with(batch, &key, &more)?.into_iter().enumerate() {
+            self.list.go_to(lists.get(row).copied());
             let new_key = self.arrived.insert(key)?;
-            let new_content = self.contents.insert(content)?;
-            self.written.conflicts += u64::from(new_content && !new_key);
-            fresh.push(new_content);
+            let mut is_new = self.contents.insert(content)?;
+            let equals = if is_new { 0 } else { self.list.count(content) };
+            self.written.conflicts += u64::from(is_new && !new_key);
+            if equals > 0 {
+                // The third of a list is new unless another list had three of them.
+                is_new = self.contents.insert(nth(content, equals))?;
+                self.written.equal += u64::from(is_new);
+            }
+            self.list.add(content);
+            fresh.push(is_new);
         }
         Ok(fresh)
     }
@@ -388,7 +411,7 @@ impl Slice {
             }
         };
         let fates = (0..old.num_rows()).map(|row| {
-            let parent = of_parents.as_ref().zip(parents).map(|(hashes, parents)| parents.of(hashes[row]));
+            let parent = of_parents.as_ref().zip(parents).map(|(hashes, parents)| parents.of(hashes[row], self.day));
             fate(self.table.policy, arrived.value(row), parent)
         });
         let fates: Vec<Fate> = fates.collect();

@@ -6,15 +6,15 @@
 mod progress;
 mod summary;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 
-use crate::decode::Misfit;
+use crate::decode::{Misfit, Repaired};
 use crate::error::Error;
 use crate::fetch::Meter;
 use crate::lake::{Lake, Written};
@@ -60,6 +60,10 @@ pub(crate) struct TableReport {
     pub(crate) tombstones: u64,
     pub(crate) repeated: u64,
     pub(crate) misfits: u64,
+    /// Texts in which U+FFFD stands for what no reader takes.
+    pub(crate) repaired_texts: u64,
+    /// Days that the response did not speak of, and that kept the rows they had.
+    pub(crate) unanswered_days: BTreeSet<NaiveDate>,
     pub(crate) files_kept: u64,
     pub(crate) requests: u64,
     pub(crate) retries: u64,
@@ -135,7 +139,16 @@ struct Notes {
     in_part: bool,
     tombstones: u64,
     repeated: u64,
+    /// Of replaced tables: rows that came again in another list, and where the first of them was.
+    dropped: (u64, String),
+    /// Of replaced tables: rows that equal another one of their list, and where the first of them is.
+    equal: (u64, String),
     misfits: BTreeMap<String, Misfit>,
+    /// Of these columns, values that were not written at all, because their response was an error.
+    unwritten: BTreeSet<String>,
+    repaired: Repaired,
+    unanswered: BTreeSet<NaiveDate>,
+    emptied: BTreeSet<NaiveDate>,
     settled: (Option<DateTime<Utc>>, Option<DateTime<Utc>>),
     objects: Vec<ObjectReport>,
     skipped: Vec<Skipped>,
@@ -151,6 +164,67 @@ pub(crate) struct Mark {
     skipped: usize,
     warnings: usize,
     gaps: usize,
+}
+
+impl Notes {
+    /// What is to be said of days without an answer.
+    fn of_days(&self) -> Vec<String> {
+        let mut texts = Vec::new();
+        if !self.unanswered.is_empty() {
+            let days = named(&self.unanswered);
+            texts.push(format!("the response does not speak of {days}: the rows in the lake were kept"));
+        }
+        if !self.emptied.is_empty() {
+            let days = named(&self.emptied);
+            texts.push(format!(
+                "the response has no row of {days}, which had rows: empty now, as this source leaves empty days out"
+            ));
+        }
+        texts
+    }
+
+    /// What is to be said of rows that equal others, and of texts.
+    fn of_rows(&self) -> Vec<String> {
+        let mut texts = Vec::new();
+        if let (rows @ 1.., path) = (self.dropped.0, &self.dropped.1) {
+            let rows = counted(rows, "row");
+            texts.push(format!(
+                "{path}: dropped {rows} that came again, the same in every value, in another bucket or page"
+            ));
+        }
+        if let (rows @ 1.., path) = (self.equal.0, &self.equal.1) {
+            let rows = counted(rows, "row");
+            texts
+                .push(format!("{path}: {rows} more than one time in one list, the same in every value; all were kept"));
+        }
+        if let count @ 1.. = self.repaired.total() {
+            let columns = self.repaired.columns.keys().map(String::as_str);
+            let extra = (self.repaired.extra > 0).then_some("_extra");
+            let columns: Vec<String> = columns.chain(extra).map(|name| format!("`{name}`")).collect();
+            let texts_in = counted(count, "text");
+            texts.push(format!(
+                "{texts_in} in {} repaired: U+FFFD stands for half a surrogate pair or, in JSON, for NUL",
+                columns.join(", ")
+            ));
+        }
+        texts
+    }
+}
+
+/// Counts rows, with the place of the first of them.
+fn note(noted: &mut (u64, String), rows: u64, path: &str) {
+    if noted.0 == 0 && rows > 0 {
+        noted.1 = path.to_string();
+    }
+    noted.0 += rows;
+}
+
+/// `2 days (2026-11-10, 2026-11-12)`, the first of many.
+fn named(days: &BTreeSet<NaiveDate>) -> String {
+    const NAMED: usize = 7;
+    let names: Vec<String> = days.iter().take(NAMED).map(ToString::to_string).collect();
+    let more = if days.len() > NAMED { ", …" } else { "" };
+    format!("{} ({}{more})", counted(days.len() as u64, "day"), names.join(", "))
 }
 
 impl Track {
@@ -189,6 +263,10 @@ impl Track {
         self.slices.fetch_add(1, Ordering::Relaxed);
         notes.tombstones += w.tombstones;
         notes.repeated += w.repeated;
+        if w.replaced {
+            note(&mut notes.dropped, w.repeated, &w.path);
+            note(&mut notes.equal, w.equal, &w.path);
+        }
         if w.conflicts > 0 {
             let text = format!(
                 "{}: {} rows share their key with another row and differ from it; all were kept",
@@ -210,9 +288,28 @@ impl Track {
         self.notes().settled.1 = Some(settled);
     }
 
-    pub(crate) fn misfits(&self, misfits: &BTreeMap<String, Misfit>) {
+    pub(crate) fn repaired(&self, repaired: &Repaired) {
+        let mut notes = self.notes();
+        notes.repaired.extra += repaired.extra;
+        for (column, count) in &repaired.columns {
+            *notes.repaired.columns.entry(column.clone()).or_default() += count;
+        }
+    }
+
+    /// Days that the response did not speak of: those that kept their rows, and those that are empty now.
+    pub(crate) fn unanswered(&self, kept: &BTreeSet<NaiveDate>, emptied: &BTreeSet<NaiveDate>) {
+        let mut notes = self.notes();
+        notes.unanswered.extend(kept);
+        notes.emptied.extend(emptied);
+    }
+
+    /// `written`: the rows of these values appear in the lake.
+    pub(crate) fn misfits(&self, misfits: &BTreeMap<String, Misfit>, written: bool) {
         let mut notes = self.notes();
         for (column, misfit) in misfits {
+            if !written {
+                notes.unwritten.insert(column.clone());
+            }
             let known = notes.misfits.entry(column.clone()).or_default();
             known.count += misfit.count;
             if known.example.is_empty() {
@@ -277,9 +374,13 @@ impl Track {
     /// Counts since the beginning of the run.
     pub(crate) fn report(&self) -> TableReport {
         let notes = self.notes();
-        let misfits = notes.misfits.iter().map(|(column, m)| match m.count {
-            1 => format!("`{column}`: 1 value did not fit and is kept in _extra: {}", m.example),
-            n => format!("`{column}`: {n} values did not fit and are kept in _extra, the first: {}", m.example),
+        let misfits = notes.misfits.iter().map(|(column, m)| match (m.count, notes.unwritten.contains(column)) {
+            (1, false) => format!("`{column}`: 1 value did not fit and is kept in _extra: {}", m.example),
+            (n, false) => {
+                format!("`{column}`: {n} values did not fit and are kept in _extra, the first: {}", m.example)
+            }
+            (1, true) => format!("`{column}`: 1 value did not fit: {}", m.example),
+            (n, true) => format!("`{column}`: {n} values did not fit, the first: {}", m.example),
         });
         TableReport {
             status: notes.status.clone().unwrap_or_else(|| "interrupted".to_string()),
@@ -288,6 +389,8 @@ impl Track {
             tombstones: notes.tombstones,
             repeated: notes.repeated,
             misfits: notes.misfits.values().map(|m| m.count).sum(),
+            repaired_texts: notes.repaired.total(),
+            unanswered_days: notes.unanswered.clone(),
             files_kept: self.files.load(Ordering::Relaxed),
             requests: self.meter.requests.load(Ordering::Relaxed),
             retries: self.meter.retries.load(Ordering::Relaxed),
@@ -298,7 +401,11 @@ impl Track {
             settled_after: notes.settled.1,
             objects: notes.objects.clone(),
             skipped: notes.skipped.clone(),
-            warnings: misfits.chain(notes.warnings.iter().cloned()).collect(),
+            warnings: misfits
+                .chain(notes.of_days())
+                .chain(notes.of_rows())
+                .chain(notes.warnings.iter().cloned())
+                .collect(),
             gaps: notes.gaps.clone(),
             error: notes.error.clone(),
         }

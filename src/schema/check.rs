@@ -14,7 +14,7 @@ use super::file::{self, File, caret};
 use super::parents::{bound_columns_exist, no_cycles, parent};
 use super::part;
 use super::text::{Pointer, Template, duration_seconds};
-use super::{Column, Contents, Files, Paging, Policy, Request, Slices, Surface, Table, Type};
+use super::{Column, Contents, EmptyDays, Files, Paging, Policy, Request, Slices, Surface, Table, Type};
 use crate::error::{Error, Result};
 
 /// One table file, with what is needed to point into it.
@@ -307,8 +307,20 @@ fn slices(source: &Source, origin: &Source, file: &file::Slices, columns: &[Colu
     if window < 86_400 || window % 86_400 != 0 {
         return Err(origin.error(file.window.span(), "`window` is a whole number of days"));
     }
+    // A table that shares answers need not have the column.
+    let time = |name: &str| columns.iter().position(|c| c.name == name && c.kind == Type::Timestamp);
+    let end = match &file.end {
+        Some(end) if origin.name == source.name => Some(
+            time(end.get_ref())
+                .ok_or_else(|| source.error(end.span(), "`end` names a timestamp column of this table"))?,
+        ),
+        Some(end) => time(end.get_ref()),
+        None => None,
+    };
     Ok(Slices {
         by,
+        end,
+        empty_days: empty_days(origin, file)?,
         since: file.since.clone(),
         until: file.until.clone(),
         format: file.format,
@@ -317,6 +329,20 @@ fn slices(source: &Source, origin: &Source, file: &file::Slices, columns: &[Colu
         history: seconds(&file.history)?,
         retention: file.retention.as_ref().map(seconds).transpose()?,
     })
+}
+
+/// What the file says; without a word, buckets are listed and other records cannot be.
+fn empty_days(origin: &Source, file: &file::Slices) -> Result<EmptyDays> {
+    let buckets = origin.file.request.rows.len() > 1;
+    let Some(said) = &file.empty_days else {
+        return Ok(if buckets { EmptyDays::Listed } else { EmptyDays::LeftOut });
+    };
+    match said.get_ref() {
+        _ if *file.policy.get_ref() != Policy::Replace => {
+            Err(origin.error(said.span(), "`empty_days` is for the policy `replace`: other days are never emptied"))
+        }
+        other => Ok(*other),
+    }
 }
 
 fn relative(source: &Source, text: &Spanned<String>) -> Result<(usize, Pointer)> {

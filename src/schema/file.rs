@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use toml::Spanned;
 
-use super::{Format, Method, Policy, Type};
+use super::{EmptyDays, Format, Method, Policy, Type};
 use crate::error::{Error, nearest};
 
 #[derive(Debug, Deserialize)]
@@ -123,6 +123,7 @@ pub(super) enum Paging {
 #[serde(deny_unknown_fields)]
 pub(super) struct Slices {
     pub(super) by: Spanned<String>,
+    pub(super) end: Option<Spanned<String>>,
     pub(super) since: String,
     pub(super) until: String,
     #[serde(default)]
@@ -132,6 +133,7 @@ pub(super) struct Slices {
     pub(super) history: Spanned<String>,
     pub(super) retention: Option<Spanned<String>>,
     pub(super) policy: Spanned<Policy>,
+    pub(super) empty_days: Option<Spanned<EmptyDays>>,
 }
 
 /// The list comes newest first, and need not be read to its end.

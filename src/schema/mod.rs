@@ -26,7 +26,7 @@ use crate::error::{Error, Result};
 
 pub(crate) use file::{Parameter, Parameters, caret, suggestion};
 pub(crate) use text::{Pointer, Template, duration_seconds, glob};
-pub(crate) use words::{Format, Method, Policy, Surface, Type};
+pub(crate) use words::{EmptyDays, Format, Method, Policy, Surface, Type};
 
 include!(concat!(env!("OUT_DIR"), "/tables.rs"));
 
@@ -120,6 +120,10 @@ pub(crate) struct Paging {
 #[derive(Clone, Debug)]
 pub(crate) struct Slices {
     pub(crate) by: usize,
+    /// The timestamp column with the exclusive end of a bucket.
+    pub(crate) end: Option<usize>,
+    /// What an answer says of a day without rows; of use for replaced days only.
+    pub(crate) empty_days: EmptyDays,
     pub(crate) since: String,
     pub(crate) until: String,
     pub(crate) format: Format,

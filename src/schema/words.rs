@@ -38,6 +38,16 @@ pub(crate) enum Policy {
     Snapshot,
 }
 
+/// What an answer of a replaced table says of a day without rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum EmptyDays {
+    /// It has a bucket without results. A day without a bucket was not answered.
+    Listed,
+    /// Nothing: the day is left out.
+    LeftOut,
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub(crate) enum Method {
     #[default]

@@ -14,7 +14,7 @@ use super::read::Event;
 use super::sink::Sink;
 use super::units::Unit;
 use crate::console::plain;
-use crate::decode::json;
+use crate::decode::{json, malformed};
 use crate::error::{Error, Kind, Result};
 use crate::fetch::{Content, FileRef, Meter, Trust};
 use crate::report::Track;
@@ -170,7 +170,14 @@ fn bindings(unit: &Unit) -> BTreeMap<String, String> {
 }
 
 pub(super) fn refs(files: &Files, rows: Option<&Pointer>, unit: &Unit, page: &str) -> Result<Vec<FileRef>> {
-    let records = json::records(page, rows).map_err(|e| Error::contract(e.to_string()))?;
+    let list = json::pointer(page, rows.map_or(&[], |p| p.0.as_slice())).map_err(malformed)?;
+    if list.map(json::Kind::of) != Some(json::Kind::Array) {
+        let at = rows.map(ToString::to_string).unwrap_or_default();
+        let found = list.map_or("nothing", |value| json::Kind::of(value).word());
+        let error = Error::contract(format!("`{at}`: a list of files was expected, found {found}"));
+        return Err(error.hint("the API's answer is not the documented one; the next run requests the list again"));
+    }
+    let records = json::records(page, rows).map_err(malformed)?;
     records.into_iter().map(|record| FileRef::read(files, record, |name| unit.value(name))).collect()
 }
 

@@ -93,7 +93,7 @@ pub(super) async fn examine(run: &Run, tables: &[Arc<Table>], drained: &mut Drai
     for (index, table) in tables.iter().enumerate().filter(|(_, table)| table.policy == Policy::Snapshot) {
         let least = if drained.broke_off.is_empty() { table.hold_back.rows } else { 1 };
         let sink = &mut drained.sinks[index];
-        sink.drained(&BTreeSet::new()).await?;
+        sink.drained(&BTreeSet::new(), drained.parents.as_ref()).await?;
         let losses = sink.losses(drained.parents.as_ref(), least).await?;
         let read = read_lists(drained.parents.as_ref());
         let (decision, loss) = decide(table.hold_back, &losses, &read, &drained.broke_off);

@@ -35,7 +35,7 @@ use tokio_util::sync::CancellationToken;
 use crate::FILE_THREADS;
 use crate::error::{Error, Kind, Result};
 use crate::fetch::{agrees, corrected};
-use crate::lake::{Lake, State, StateFile};
+use crate::lake::{Lake, Parents, State, StateFile};
 use crate::plan::Wish;
 use crate::report::{Track, counted};
 use crate::schema::{Catalog, Policy, Surface, Table};
@@ -44,7 +44,7 @@ pub(crate) use part::Part;
 use read::Extent;
 pub(crate) use refusal::{Instead, instead};
 pub(crate) use scopes::cursor as scope_cursor;
-use sink::Sink;
+use sink::{Sink, Unanswered};
 pub(crate) use units::{Source, scope};
 
 /// Windows of one table that are read at the same time.
@@ -353,41 +353,74 @@ async fn commit(
     tables: &[Arc<Table>],
     existing: &[BTreeSet<NaiveDate>],
 ) -> Result<()> {
-    let none = BTreeSet::new();
-    let mut sinks = drained.sinks.into_iter().enumerate();
     let parents = drained.parents.map(Arc::new);
+    let mut sinks = drained.sinks;
+    // Nothing appears before all tables of the answer are known to be good.
     let mut outcome = Ok(());
-    for (index, mut sink) in sinks.by_ref() {
-        let track = run.track(&tables[index]);
-        track.misfits(sink.misfits());
-        if index > 0 {
-            // Those of the first one are counted as they come, for the display.
-            track.rows.fetch_add(sink.rows_read, Ordering::Relaxed);
-        }
-        if let (true, Some((column, misfit))) = (run.strict, sink.misfits().iter().next()) {
-            outcome = Err(Error::contract(format!("`{column}`: {}", misfit.example))
-                .hint("--strict, or `strict = true` in the configuration, makes a value that does not fit its column an error; without it the value is kept in _extra"));
-            sink.abandon().await;
-            break;
-        }
-        outcome = sink.drained(existing.get(index).unwrap_or(&none)).await;
-        if outcome.is_err() {
-            sink.abandon().await;
-            break;
-        }
-        if sink.outside() > 0 {
-            let rows = counted(sink.outside(), "row");
-            track.warn(format!("{rows} outside the asked time: left to the request of their own day"));
-        }
-        outcome = sink.commit(parents.clone(), track).await;
-        if outcome.is_err() {
-            break;
+    for (index, sink) in sinks.iter_mut().enumerate() {
+        let existing = existing.get(index);
+        outcome = outcome.and(complete(run, &tables[index], sink, existing, parents.as_deref(), index > 0).await);
+    }
+    let mut sinks = sinks.into_iter().zip(tables);
+    if outcome.is_ok() {
+        for (sink, table) in sinks.by_ref() {
+            outcome = sink.commit(parents.clone(), run.track(table)).await;
+            if outcome.is_err() {
+                break;
+            }
         }
     }
-    for (_, sink) in sinks {
+    for (sink, _) in sinks {
         sink.abandon().await;
     }
     outcome
+}
+
+/// Notes what a table's rows are like; an error if they must not appear.
+async fn complete(
+    run: &Run,
+    table: &Table,
+    sink: &mut Sink,
+    existing: Option<&BTreeSet<NaiveDate>>,
+    parents: Option<&Parents>,
+    follows: bool,
+) -> Result<()> {
+    let track = run.track(table);
+    if follows {
+        // Those of the first table are counted as they come, for the display.
+        track.rows.fetch_add(sink.rows_read, Ordering::Relaxed);
+    }
+    let strict = sink.misfits().iter().next().filter(|_| run.strict).map(|(column, misfit)| {
+        Error::contract(format!("`{column}`: {}", misfit.example))
+            .hint("--strict, or `strict = true` in the configuration, makes a value that does not fit its column an error; without it the value is kept in _extra")
+    });
+    let unanswered = match &strict {
+        Some(_) => Ok(Unanswered::default()),
+        None => sink.drained(existing.unwrap_or(&BTreeSet::new()), parents).await,
+    };
+    track.misfits(sink.misfits(), strict.is_none() && unanswered.is_ok());
+    if let Some(error) = strict {
+        return Err(error);
+    }
+    let unanswered = unanswered?;
+    track.repaired(sink.repaired());
+    track.unanswered(&unanswered.kept, &unanswered.emptied);
+    if sink.outside() > 0 {
+        let rows = counted(sink.outside(), "row");
+        track.warn(format!("dropped {rows} outside the requested window: only a request for a whole day replaces it"));
+    }
+    if let (Some(slices), true) = (&table.slices, sink.dayless() > 0) {
+        let (rows, by) = (counted(sink.dayless(), "row"), &table.columns[slices.by].name);
+        track.warn(format!("{rows} without a time in `{by}`, kept in date=1970-01-01"));
+    }
+    match unanswered.kept.first() {
+        Some(day) if run.strict => Err(Error::contract(format!(
+            "the response does not speak of {}, the first of which is {day}, and rows of it are in the lake",
+            counted(unanswered.kept.len() as u64, "day")
+        ))
+        .hint("--strict makes a day that was not answered an error; without it the day keeps its rows, and a warning names it")),
+        _ => Ok(()),
+    }
 }
 
 /// Notes that a table and its followers were read now, and saves the state. `is_full`: every list was read to its end.

@@ -11,15 +11,15 @@ use futures::{StreamExt, TryStreamExt};
 use super::files::Tried;
 use super::part::Part;
 use super::refusal::{Instead, instead};
-use super::sink::Sink;
+use super::sink::{Sink, shown};
 use super::tally::{Tally, note};
 use super::units::{Step, Unit, parents, steps};
 use super::{Run, files};
 use crate::console::plain;
 use crate::error::{Error, Result};
 use crate::fetch::{Call, Content, FileRef, List, Text};
-use crate::lake::{ParentFate, Parents};
-use crate::plan::Window;
+use crate::lake::{KeyMap, ParentFate, Parents};
+use crate::plan::{self, Window};
 use crate::report::{Gap, Track};
 use crate::schema::{Policy, Table};
 
@@ -34,6 +34,8 @@ pub(crate) struct Drained {
     pub(super) holds: Holds,
     /// Scopes that the API refuses in words that say how to ask instead: each is asked about alone.
     pub(super) apart: BTreeSet<String>,
+    /// The scope of each list that was read to its end, by the hash of its parent.
+    pub(super) scopes: KeyMap<String>,
     /// Of lists of files: what became of each.
     pub(super) files: Vec<Tried>,
     /// Snapshots: lists that ended although they had said that they go on.
@@ -120,8 +122,7 @@ pub(super) async fn window(
             for (_, drained) in done {
                 drained.abandon().await;
             }
-            let days = format!("{}..{}", window.start.format("%Y-%m-%d"), window.end.format("%Y-%m-%dT%H:%MZ"));
-            return Err(error.at(days));
+            return Err(error.at(shown(window)));
         };
         run.track(table).warn(told(&change, &error));
         if let Instead::NotBefore(moment) = change
@@ -201,8 +202,8 @@ pub(super) async fn drain(
             }
         }
     }
-    let Noted { extent, files, broke_off } = noted;
-    Ok(Drained { sinks, parents: known, holds, apart, files, broke_off, extent })
+    let Noted { extent, scopes, files, broke_off } = noted;
+    Ok(Drained { sinks, parents: known, holds, apart, scopes, files, broke_off, extent })
 }
 
 /// A pass that asks for something in addition; the one that asks for nothing special is the table itself.
@@ -221,6 +222,7 @@ impl Drained {
             parents: None,
             holds: Holds::new(),
             apart: BTreeSet::new(),
+            scopes: KeyMap::default(),
             files: Vec::new(),
             broke_off: Vec::new(),
             extent: Extent::default(),
@@ -229,6 +231,31 @@ impl Drained {
 
     pub(super) fn bytes_read(&self) -> u64 {
         self.sinks.first().map_or(0, |sink| sink.bytes_read)
+    }
+
+    /// The first day that the cursor of each scope must not pass, because an answer that lists all days did not
+    /// speak of it.
+    ///
+    /// `known`: the table was read before. It becomes true with the first day that is answered.
+    pub(super) fn unanswered(&self, known: &mut bool, now: DateTime<Utc>) -> Holds {
+        let mut holds = Holds::new();
+        let sink = self.sinks.first().filter(|sink| sink.lists_days());
+        let Some((window, answered)) = sink.and_then(|sink| Some((sink.window()?, sink.answered_days()))) else {
+            return holds;
+        };
+        let known = std::mem::replace(known, *known || answered.values().any(|days| !days.is_empty()));
+        if self.parents.is_none() {
+            let time = plan::unanswered(window, &answered.into_values().flatten().collect(), known, now);
+            time.into_iter().for_each(|time| hold(&mut holds, String::new(), time));
+            return holds;
+        }
+        for (parent, days) in answered {
+            // A parent that is new has no days before it was made.
+            if let (Some(scope), Some(time)) = (self.scopes.get(&parent), plan::unanswered(window, &days, false, now)) {
+                hold(&mut holds, scope.clone(), time);
+            }
+        }
+        holds
     }
 
     pub(super) async fn abandon(self) {
@@ -242,6 +269,7 @@ impl Drained {
 #[derive(Default)]
 struct Noted {
     extent: Extent,
+    scopes: KeyMap<String>,
     files: Vec<Tried>,
     broke_off: Vec<u128>,
 }
@@ -298,10 +326,17 @@ async fn lists(
                 tally.good += 1;
                 note(known, hash, ParentFate::Keep);
             }
-            Event::End(unit) => {
-                tally.good += 1;
-                note(known, unit.hash(table), ParentFate::Read);
-            }
+            Event::End(unit) => match sinks.first().and_then(|sink| sink.foreign(unit.hash(table))) {
+                Some(error) => {
+                    tally.fail(error, &unit, table, known, &track)?;
+                    fail(&mut unread, &unit);
+                }
+                None => {
+                    tally.good += 1;
+                    note(known, unit.hash(table), ParentFate::Read);
+                    noted.scopes.insert(unit.hash(table), unit.scope(table));
+                }
+            },
             Event::BrokeOff(unit) => {
                 tally.good += 1;
                 track.warn(broke_off(&unit, table).to_string());
@@ -315,7 +350,7 @@ async fn lists(
                 note(known, unit.hash(table), ParentFate::Keep);
             }
             Event::Page(unit, text) => {
-                if let Err(error) = page(sinks, &unit, &text, &track).await {
+                if let Err(error) = page(sinks, &unit, table, &text, &track).await {
                     noted.extent.torn = true;
                     tally.fail(error, &unit, table, known, &track)?;
                     fail(&mut unread, &unit);
@@ -357,10 +392,11 @@ impl Asked<'_> {
 }
 
 /// One answer into every sink.
-async fn page(sinks: &mut [Sink], unit: &Unit, text: &str, track: &Track) -> Result<()> {
+async fn page(sinks: &mut [Sink], unit: &Unit, table: &Table, text: &str, track: &Track) -> Result<()> {
+    let parent = unit.hash(table);
     let bound = |name: &str| unit.value(name).map(str::to_string);
     for (index, sink) in sinks.iter_mut().enumerate() {
-        let rows = sink.page(text, &bound).await?;
+        let rows = sink.page(text, &bound, parent).await?;
         if index == 0 {
             track.rows.fetch_add(rows as u64, Ordering::Relaxed);
         }

@@ -152,7 +152,7 @@ mod tests {
             Some(Instead::NotBefore(at("2026-08-24T00:00:00Z")))
         );
         let ago = |text: &str| {
-            let refusal = Refusal { status: 422, code: String::new(), text: text.into() };
+            let refusal = Refusal { status: 422, code: String::new(), text: text.into(), of_key: false };
             let window = Window { start: at("2025-11-21T00:00:00Z"), end: at("2026-05-20T00:00:00Z") };
             instead(&refusal, &["user_id".to_string()], &[], Some(window), at("2026-11-21T05:00:00Z"))
         };

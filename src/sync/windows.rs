@@ -9,7 +9,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Duration, NaiveDate, Utc};
 
 use super::pending::{self, Seen};
-use super::read::{self, Pieces};
+use super::read::{self, Pieces, hold};
 use super::scopes::{self, Cursors, Group};
 use super::sink::Sink;
 use super::{FULL, Run, WINDOWS, commit};
@@ -133,6 +133,7 @@ impl Windows<'_> {
         let (mut windows, mut reads) = (VecDeque::from(planned.windows.clone()), VecDeque::new());
         // The first window is read alone: it tells the time, how large the pages are, and how much a day brings.
         let (mut width, mut heaviest) = (1, 1);
+        let mut known = planned.start.cursor.is_some();
         let (mut held, mut apart, mut is_told) = (BTreeSet::new(), BTreeSet::new(), false);
         loop {
             while reads.len() < width
@@ -167,8 +168,10 @@ impl Windows<'_> {
                 heaviest = heaviest.max(drained.bytes_read() / days(window));
                 let (mut holds, files) = (std::mem::take(&mut drained.holds), std::mem::take(&mut drained.files));
                 apart.append(&mut drained.apart);
+                let unanswered = drained.unanswered(&mut known, planned.now);
                 commit(run, drained, tables, &self.existing).await?;
                 self.tried.note(run, tables, files, &mut holds).await;
+                unanswered.into_iter().for_each(|(scope, time)| hold(&mut holds, scope, time));
                 self.checkpoint(group, planned, window, &holds, &mut held).await?;
             }
         }

@@ -85,8 +85,7 @@ impl Bench {
 
     /// Decodes one answer twice and holds its rows against an independent reading; says what is wrong.
     ///
-    /// Excepted: texts with a name twice in one object or with half a surrogate
-    /// pair in a name, which are decoded all the same, and records with a member
+    /// Excepted: texts with a name twice in one object, which are decoded all the same, and records with a member
     /// named `..`.
     pub fn hold(&self, text: &str) -> Result<(), String> {
         let (outcome, batch) = self.same(|bench| bench.page(text))?;

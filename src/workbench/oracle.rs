@@ -37,6 +37,7 @@ fn walk<'t>(
         }
         Some(pointer) => match objects_only(record, &pointer.0) {
             Some(Tree::List(items)) => items.iter().try_for_each(|item| walk(table, item, chain, found)),
+            None if blocked(record, &pointer.0) => Err("something else is where the list would be".to_string()),
             None | Some(Tree::Null) => {
                 let may = table.request.rows_may_be_absent && (level > 0 || table.files.is_some());
                 if may { Ok(()) } else { Err("the list is missing".to_string()) }
@@ -46,6 +47,12 @@ fn walk<'t>(
     };
     chain.pop();
     walked
+}
+
+/// Whether something that is no object stands on the way.
+fn blocked(tree: &Tree, path: &[String]) -> bool {
+    let mut on_the_way = (1..path.len()).filter_map(|length| objects_only(tree, &path[..length]));
+    on_the_way.any(|found| !matches!(found, Tree::Object(_) | Tree::Null))
 }
 
 fn objects_only<'t>(tree: &'t Tree, path: &[String]) -> Option<&'t Tree> {
@@ -187,7 +194,7 @@ impl<'t> Row<'t> {
         self.table.columns.iter().enumerate().any(|(index, column)| {
             let From::NamedBy(by) = &column.from else { return false };
             let texts = self.batch.column(*by).as_string::<i32>();
-            let says = texts.is_valid(self.row) && texts.value(self.row) == name;
+            let says = texts.is_valid(self.row) && texts.value(self.row).replace('\0', "\u{fffd}") == *name;
             says && (self.lands(index, value) || self.lands(index, &value.kept_as(name)))
         })
     }

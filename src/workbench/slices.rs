@@ -31,7 +31,7 @@ impl Slices {
         let finished = self.runtime.block_on(async {
             let mut slice = Slice::open(&self.lake, &self.table, day, 0).await?;
             for batch in batches {
-                slice.add(batch).await?;
+                slice.add(batch, &[]).await?;
             }
             slice.finish(None, &CancellationToken::new()).await
         });

@@ -1,9 +1,9 @@
 //! A JSON text as a tree, read by `serde_json`: the other opinion that the scanner is held against.
 //!
-//! Numbers keep their text. Two things that JSON allows make no tree, and are
-//! told apart from what is no JSON: a name that comes twice in one object
-//! (which value counts is nobody's rule), and half of a surrogate pair in a
-//! name (which no UTF-8 text can hold). Half of one in a value is kept as it came.
+//! Numbers keep their text. Half of a surrogate pair, which no UTF-8 text can hold,
+//! is U+FFFD, and so is NUL in a name. What JSON allows and makes no tree is told apart
+//! from what is no JSON: a name that comes twice in one object (which value counts is
+//! nobody's rule).
 
 use std::fmt;
 
@@ -17,8 +17,6 @@ pub(super) enum Tree {
     Bool(bool),
     Number(String),
     Text(String),
-    /// A string with half of a surrogate pair, as it stands in the text.
-    Odd(String),
     List(Vec<Tree>),
     Object(Vec<(String, Tree)>),
 }
@@ -44,14 +42,14 @@ impl Tree {
             Some(b'n') => Tree::Null,
             Some(b't') => Tree::Bool(true),
             Some(b'f') => Tree::Bool(false),
-            Some(b'"') => serde_json::from_str(text).map_or_else(|_| Tree::Odd(text.to_string()), Tree::Text),
+            Some(b'"') => Tree::Text(string(text)),
             Some(b'[') => {
                 let items: Vec<&RawValue> = serde_json::from_str(text).map_err(ambiguous)?;
                 Tree::List(items.into_iter().map(Tree::of).collect::<Result<_, _>>()?)
             }
             Some(b'{') => {
                 let Members(members) = serde_json::from_str(text).map_err(ambiguous)?;
-                let read = |(name, raw)| Ok((name, Tree::of(raw)?));
+                let read = |(name, raw): (&RawValue, _)| Ok((readable(&string(name.get())), Tree::of(raw)?));
                 let members: Vec<(String, Tree)> = members.into_iter().map(read).collect::<Result<_, _>>()?;
                 let mut names: Vec<&String> = members.iter().map(|(name, _)| name).collect();
                 names.sort_unstable();
@@ -85,9 +83,10 @@ impl Tree {
         }
     }
 
-    /// As it may be kept: the value of each member whose name says that it is a secret is gone.
+    /// As it may be kept: the value of each member whose name says that it is a secret is gone, and so is NUL.
     pub(super) fn redacted(&self) -> Tree {
         match self {
+            Tree::Text(text) => Tree::Text(readable(text)),
             Tree::List(items) => Tree::List(items.iter().map(Tree::redacted).collect()),
             Tree::Object(members) => {
                 let kept = members.iter().map(|(name, value)| (name.clone(), value.kept_as(name)));
@@ -108,7 +107,7 @@ impl Tree {
     /// Whether the text stands anywhere that is not under the name of a secret.
     pub(super) fn shows(&self, text: &str) -> bool {
         match self {
-            Tree::Text(own) | Tree::Odd(own) | Tree::Number(own) => own.contains(text),
+            Tree::Text(own) | Tree::Number(own) => own.contains(text),
             Tree::List(items) => items.iter().any(|item| item.shows(text)),
             Tree::Object(members) => {
                 members.iter().any(|(name, value)| name.contains(text) || (!is_secret(name) && value.shows(text)))
@@ -116,6 +115,35 @@ impl Tree {
             Tree::Null | Tree::Bool(_) => false,
         }
     }
+}
+
+/// A string's characters, by way of UTF-16, which can hold half of a surrogate pair.
+fn string(quoted: &str) -> String {
+    let mut units: Vec<u16> = Vec::new();
+    let mut characters = quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default().chars();
+    while let Some(character) = characters.next() {
+        let plain = match (character, if character == '\\' { characters.next() } else { None }) {
+            (_, Some('u')) => {
+                let digits: String = characters.by_ref().take(4).collect();
+                units.push(u16::from_str_radix(&digits, 16).unwrap_or_default());
+                continue;
+            }
+            (_, Some('b')) => '\u{8}',
+            (_, Some('f')) => '\u{c}',
+            (_, Some('n')) => '\n',
+            (_, Some('r')) => '\r',
+            (_, Some('t')) => '\t',
+            (_, Some(other)) => other,
+            (plain, None) => plain,
+        };
+        units.extend(plain.encode_utf16(&mut [0; 2]).iter());
+    }
+    String::from_utf16_lossy(&units)
+}
+
+/// As JSON text keeps it: PostgreSQL takes no NUL.
+fn readable(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
 }
 
 /// What stands in the place of a secret.
@@ -131,13 +159,13 @@ pub(super) fn is_secret(name: &str) -> bool {
 }
 
 /// The members of an object in their order, also those that come twice.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
+struct Members<'a>(Vec<(&'a RawValue, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct All;
         impl<'de> Visitor<'de> for All {
-            type Value = Vec<(String, &'de RawValue)>;
+            type Value = Vec<(&'de RawValue, &'de RawValue)>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
