@@ -112,9 +112,9 @@ fn show(report: &Report, format: Format) -> Result<()> {
         }
     }
     let sum = |count: fn(&TableLoad) -> u64| report.tables.values().map(count).sum::<u64>();
-    let failed = report.tables.values().any(|t| t.error.is_some());
+    let to_tell = report.tables.values().any(|t| t.error.is_some() || !t.warnings.is_empty());
     tell(&match sum(|t| t.slices_loaded) {
-        0 if !failed => {
+        0 if !to_tell => {
             format!("{}: nothing has changed in {}", report.target, counted(sum(|t| t.slices_unchanged), "slice"))
         }
         slices => format!(

@@ -2,8 +2,9 @@
 //!
 //! Pure. NUMERIC is written from the 128-bit integer, digit for digit, and never
 //! goes through a float or a text. PostgreSQL has no NUL character in text: it
-//! becomes U+FFFD, and is counted.
+//! becomes U+FFFD, and is counted. `jsonb` is its version and the text (see `jsonb`).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -11,6 +12,8 @@ use arrow_array::types::{Date32Type, Decimal128Type, Float64Type, Int64Type, Tim
 use arrow_array::{Array, ArrayRef};
 use bytes::{BufMut, BytesMut};
 
+use super::jsonb::accepted;
+use super::{Loaded, Wire};
 use crate::error::{Error, Result};
 use crate::schema::Type;
 
@@ -24,45 +27,55 @@ const MICROS_TO_2000: i64 = 946_684_800_000_000;
 /// Decimals of every `decimal` column.
 const SCALE: u16 = 18;
 
-/// Appends the rows of a batch; `day` is a last column that all rows share. Gives the number of NUL characters replaced.
-pub(super) fn rows(columns: &[(Type, ArrayRef)], day: Option<i32>, rows: usize, out: &mut BytesMut) -> Result<u64> {
+/// Version of `jsonb` on the wire.
+const JSONB_VERSION: u8 = 1;
+
+/// Appends the rows of a batch; `day` is a last column that all rows share. Counts what PostgreSQL does not accept.
+pub(super) fn rows(columns: &[(Wire, ArrayRef)], day: Option<i32>, rows: usize, out: &mut BytesMut) -> Result<Loaded> {
     let count = columns.len() + usize::from(day.is_some());
     let count = i16::try_from(count).map_err(|_| Error::usage("a table has more columns than PostgreSQL takes"))?;
-    let mut nul = 0;
+    let mut loaded = Loaded { rows: rows as u64, ..Loaded::default() };
     for row in 0..rows {
         out.put_i16(count);
-        for (kind, array) in columns {
-            nul += cell(*kind, array, row, out)?;
+        for (wire, array) in columns {
+            cell(*wire, array, row, out, &mut loaded)?;
         }
         if let Some(day) = day {
             out.put_i32(4);
             out.put_i32(day - DAYS_TO_2000);
         }
     }
-    Ok(nul)
+    Ok(loaded)
 }
 
-fn cell(kind: Type, array: &Arc<dyn Array>, row: usize, out: &mut BytesMut) -> Result<u64> {
+fn cell(wire: Wire, array: &Arc<dyn Array>, row: usize, out: &mut BytesMut, loaded: &mut Loaded) -> Result<()> {
     if array.is_null(row) {
         out.put_i32(-1);
-        return Ok(0);
+        return Ok(());
     }
-    match kind {
-        Type::String | Type::Json => return text(array.as_string::<i32>().value(row), out),
-        Type::Int => fixed(out, &array.as_primitive::<Int64Type>().value(row).to_be_bytes()),
-        Type::Float => fixed(out, &array.as_primitive::<Float64Type>().value(row).to_be_bytes()),
-        Type::Bool => fixed(out, &[u8::from(array.as_boolean().value(row))]),
-        Type::Date => {
+    match wire {
+        Wire::Plain(Type::String | Type::Json) => {
+            loaded.nul += text(array.as_string::<i32>().value(row), &[], out)?;
+        }
+        Wire::Json { binary } => {
+            let (value, changed) = accepted(array.as_string::<i32>().value(row));
+            loaded.json += changed;
+            text(&value, if binary { &[JSONB_VERSION] } else { &[] }, out)?;
+        }
+        Wire::Plain(Type::Int) => fixed(out, &array.as_primitive::<Int64Type>().value(row).to_be_bytes()),
+        Wire::Plain(Type::Float) => fixed(out, &array.as_primitive::<Float64Type>().value(row).to_be_bytes()),
+        Wire::Plain(Type::Bool) => fixed(out, &[u8::from(array.as_boolean().value(row))]),
+        Wire::Plain(Type::Date) => {
             let days = array.as_primitive::<Date32Type>().value(row).saturating_sub(DAYS_TO_2000);
             fixed(out, &days.to_be_bytes());
         }
-        Type::Timestamp => {
+        Wire::Plain(Type::Timestamp) => {
             let micros = array.as_primitive::<TimestampMicrosecondType>().value(row);
             fixed(out, &micros.saturating_sub(MICROS_TO_2000).to_be_bytes());
         }
-        Type::Decimal => numeric(array.as_primitive::<Decimal128Type>().value(row), out),
+        Wire::Plain(Type::Decimal) => numeric(array.as_primitive::<Decimal128Type>().value(row), out),
     }
-    Ok(0)
+    Ok(())
 }
 
 fn fixed(out: &mut BytesMut, bytes: &[u8]) {
@@ -70,16 +83,13 @@ fn fixed(out: &mut BytesMut, bytes: &[u8]) {
     out.put_slice(bytes);
 }
 
-fn text(text: &str, out: &mut BytesMut) -> Result<u64> {
-    let too_long = |_| Error::contract("a text is longer than PostgreSQL takes (1 GB)");
+/// Appends a text behind `prefix`, and returns the number of NUL characters replaced.
+fn text(text: &str, prefix: &[u8], out: &mut BytesMut) -> Result<u64> {
     let nul = text.bytes().filter(|b| *b == 0).count();
-    if nul == 0 {
-        out.put_i32(i32::try_from(text.len()).map_err(too_long)?);
-        out.put_slice(text.as_bytes());
-        return Ok(0);
-    }
-    let clean = text.replace('\0', "\u{fffd}");
-    out.put_i32(i32::try_from(clean.len()).map_err(too_long)?);
+    let clean = if nul == 0 { Cow::Borrowed(text) } else { Cow::Owned(text.replace('\0', "\u{fffd}")) };
+    let length = i32::try_from(clean.len() + prefix.len());
+    out.put_i32(length.map_err(|_| Error::contract("a text is longer than PostgreSQL takes (1 GB)"))?);
+    out.put_slice(prefix);
     out.put_slice(clean.as_bytes());
     Ok(nul as u64)
 }
@@ -145,7 +155,7 @@ mod tests {
     #[test]
     fn a_nul_is_replaced_and_counted() {
         let mut out = BytesMut::new();
-        assert_eq!(text("a\0b", &mut out).unwrap(), 1);
+        assert_eq!(text("a\0b", &[], &mut out).unwrap(), 1);
         assert_eq!(&out[4..], "a\u{fffd}b".as_bytes());
     }
 }

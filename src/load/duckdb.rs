@@ -6,6 +6,7 @@
 //! double the binary and take longer to build than all the rest
 //! (docs/decisions/0009).
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,9 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::Mutex;
 
 use super::program::Session;
-use super::{Holds, Load, Loaded, checked};
+use super::review::{Counts, Record};
+use super::shape::{Relation, RelationKind, TargetColumn};
+use super::{Load, Loaded, checked};
 use crate::error::{Error, Kind, Result};
 use crate::lake::Found;
 use crate::schema::Table;
@@ -35,11 +38,27 @@ pub(crate) struct Duckdb {
     session: Mutex<Option<Box<Session>>>,
 }
 
+/// A column of a table or view, or (without a column) the schema itself.
 #[derive(Deserialize)]
-struct Line {
-    kind: String,
-    a: String,
-    b: String,
+struct CatalogRow {
+    relation: Option<String>,
+    view: Option<String>,
+    table: Option<String>,
+    column: Option<String>,
+    type_name: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RecordRow {
+    path: String,
+    fingerprint: Option<String>,
+    rows: Option<i64>,
+}
+
+#[derive(Deserialize)]
+struct CountRow {
+    day: Option<String>,
+    rows: u64,
 }
 
 #[derive(Deserialize)]
@@ -52,24 +71,64 @@ impl Duckdb {
         Duckdb { program, file, session: Mutex::new(None) }
     }
 
-    pub(super) async fn open(&self, prelude: &str, schema: &str, ledger: &str) -> Result<Holds> {
+    /// The name that DuckDB itself gives to the file when it is opened.
+    pub(super) fn catalog_name(&self) -> &str {
+        let name = self.file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        name.split_once('.').map_or(name, |(name, _)| name)
+    }
+
+    /// Returns the relations of a schema, or `None` if there is no such schema.
+    pub(super) async fn catalog(&self, schema: &str) -> Result<Option<BTreeMap<String, Relation>>> {
+        let here = format!("database_name = current_database() AND schema_name = '{schema}'");
         let asked = format!(
-            "{prelude}SELECT 'column' AS kind, table_name AS a, column_name AS b FROM information_schema.columns \
-             WHERE table_catalog = current_database() AND table_schema = '{schema}'\n\
-             UNION ALL SELECT 'slice', path, fingerprint FROM {ledger};\n"
+            "SELECT NULL AS relation, NULL AS view, NULL AS \"table\", NULL AS \"column\", NULL AS type_name \
+             FROM duckdb_schemas() WHERE {here}\n\
+             UNION ALL SELECT c.table_name, v.sql, t.sql, c.column_name, c.data_type \
+             FROM (SELECT * FROM duckdb_columns() WHERE {here}) AS c \
+             LEFT JOIN (SELECT * FROM duckdb_tables() WHERE {here}) AS t USING (table_name) \
+             LEFT JOIN (SELECT * FROM duckdb_views() WHERE {here}) AS v ON v.view_name = c.table_name;\n"
         );
-        let mut holds = Holds::default();
-        for line in self.ask_when_free::<Line>(&asked).await? {
-            match line.kind.as_str() {
-                "column" => {
-                    holds.columns.entry(line.a).or_default().insert(line.b);
-                }
-                _ => {
-                    holds.slices.insert(line.a, line.b);
-                }
-            }
+        let rows = self.ask_when_free::<CatalogRow>(&asked).await?;
+        if rows.is_empty() {
+            return Ok(None);
         }
-        Ok(holds)
+        let mut relations = BTreeMap::new();
+        for row in rows {
+            let (Some(name), Some(column), Some(type_name)) = (row.relation, row.column, row.type_name) else {
+                continue;
+            };
+            let computed = row.table.is_some_and(|sql| is_computed(&sql, &column, &type_name));
+            let kind = match row.view {
+                None => RelationKind::Table,
+                Some(sql) if is_of_lake(&sql, &name) => RelationKind::ViewOfLake,
+                Some(_) => RelationKind::View,
+            };
+            let relation = relations.entry(name).or_insert_with(|| Relation { kind, columns: BTreeMap::new() });
+            // Names are the same in any case, as DuckDB has them.
+            relation.columns.insert(column.to_ascii_lowercase(), TargetColumn { type_name, computed });
+        }
+        Ok(Some(relations))
+    }
+
+    pub(super) async fn records(&self, ledger: &str) -> Result<BTreeMap<String, Record>> {
+        let asked =
+            format!("SELECT path, fingerprint, \"rows\"::BIGINT AS \"rows\" FROM {ledger} WHERE path IS NOT NULL;\n");
+        let record = |row: RecordRow| {
+            let rows = row.rows.and_then(|rows| u64::try_from(rows).ok());
+            (row.path, Record { fingerprint: row.fingerprint.unwrap_or_default(), rows })
+        };
+        Ok(self.ask::<RecordRow>(&asked).await?.into_iter().map(record).collect())
+    }
+
+    /// Runs a query that returns `day` and `rows`.
+    pub(super) async fn counts(&self, query: &str) -> Result<Counts> {
+        let rows = self.ask::<CountRow>(&format!("{query};\n")).await?;
+        Ok(rows.into_iter().map(|row| (row.day, row.rows)).collect())
+    }
+
+    /// Runs statements in one transaction. An error ends the program, which rolls back.
+    pub(super) async fn run(&self, sql: &str) -> Result<()> {
+        self.ask::<serde_json::Value>(&format!("BEGIN TRANSACTION;\n{sql}COMMIT;\n")).await.map(drop)
     }
 
     /// The program of a load that was killed ends what it was doing, and then lets go of the file.
@@ -107,8 +166,8 @@ impl Duckdb {
         }
     }
 
-    /// One transaction: definitions, and the group's slices.
-    pub(super) async fn load(&self, load: &Load, table: &Table, definitions: &str, group: &[Found]) -> Result<Loaded> {
+    /// Replaces a group of slices in one transaction.
+    pub(super) async fn load(&self, load: &Load, table: &Table, group: &[Found]) -> Result<Loaded> {
         let folder = TempDir::new().map_err(|e| Error::storage(format!("no folder for downloads: {e}")))?;
         let mut files = Vec::new();
         for slice in group {
@@ -119,13 +178,30 @@ impl Duckdb {
             };
             files.push(load.dialect.literal(&file.display().to_string()));
         }
-        let slices = if group.is_empty() { String::new() } else { replacing(load, table, group, &files) };
-        let sql = format!("BEGIN TRANSACTION;\n{definitions}{slices}COMMIT;\n{}", count(load, group));
+        let slices = replacing(load, table, group, &files);
+        let sql = format!("BEGIN TRANSACTION;\n{slices}COMMIT;\n{}", count(load, group));
         match self.ask::<Rows>(&sql).await?.as_slice() {
-            [Rows { rows }] => Ok(Loaded { rows: *rows, nul: 0 }),
+            [Rows { rows }] => Ok(Loaded { rows: *rows, ..Loaded::default() }),
             _ => Err(Error::integrity(format!("{} did not say how many rows it loaded", self.program.display()))),
         }
     }
+}
+
+/// Whether a view only reads this table's folder of a lake, as `schema --external` writes it.
+fn is_of_lake(sql: &str, table: &str) -> bool {
+    let Some((head, body)) = sql.split_once(" AS SELECT * FROM read_parquet(") else { return false };
+    let object = body.split_once(',').map_or(body, |(object, _)| object).trim_end_matches('\'');
+    let ours = [format!("/{table}/data.parquet"), format!("/{table}/date=*/data.parquet")];
+    let alone = !["WHERE", "JOIN", "UNION", "GROUP BY", "LIMIT"]
+        .iter()
+        .any(|word| body.to_uppercase().contains(&format!(" {word} ")));
+    head.starts_with("CREATE VIEW") && ours.iter().any(|end| object.ends_with(end.as_str())) && alone
+}
+
+/// Whether the statement that makes a table computes a column.
+fn is_computed(sql: &str, column: &str, type_name: &str) -> bool {
+    let spelled = [format!("{column} {type_name} GENERATED "), format!("\"{column}\" {type_name} GENERATED ")];
+    spelled.iter().any(|s| sql.contains(s.as_str()))
 }
 
 /// Puts the group's slices, and their records, in the place of the old ones.
@@ -161,8 +237,8 @@ fn paths(load: &Load, group: &[Found]) -> String {
 
 /// How many rows the ledger tells of the group's slices.
 fn count(load: &Load, group: &[Found]) -> String {
-    let of = if group.is_empty() { "false".to_string() } else { format!("path IN ({})", paths(load, group)) };
-    format!("SELECT coalesce(sum(\"rows\"), 0)::BIGINT AS \"rows\" FROM {} WHERE {of};\n", load.ledger())
+    let (ledger, paths) = (load.ledger(), paths(load, group));
+    format!("SELECT coalesce(sum(\"rows\"), 0)::BIGINT AS \"rows\" FROM {ledger} WHERE path IN ({paths});\n")
 }
 
 /// A slice from an object store, as a file. DuckDB could read it there, with an

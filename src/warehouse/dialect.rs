@@ -123,6 +123,8 @@ pub(crate) struct Sql {
     pub(crate) table: String,
     /// After `table`, when it is cut by day.
     pub(crate) day_table: String,
+    /// After `table`, when it is read whole and has an id.
+    pub(crate) id_table: String,
     pub(crate) partitions: String,
     pub(crate) column: String,
     pub(crate) comment: String,

@@ -75,14 +75,24 @@ impl Order<'_> {
     pub(crate) fn definition(&self, table: &Table) -> Result<String> {
         let sql = &self.dialect.sql;
         let words = self.words(table, &Slices::default())?;
-        let by_day = if table.slices.is_some() { fill(&sql.day_table, &words)? } else { String::new() };
-        Ok(fill(&sql.table, &words)? + &by_day)
+        let index = match table.slices {
+            Some(_) => fill(&sql.day_table, &words)?,
+            None if id(table).is_some() => fill(&sql.id_table, &words)?,
+            None => String::new(),
+        };
+        Ok(fill(&sql.table, &words)? + &index)
     }
 
     /// What adds one column to a table that lacks it.
     pub(crate) fn added(&self, table: &Table, column: &Column) -> Result<String> {
         let sql = &self.dialect.sql;
         Ok(format!("{}\n{}", self.column(&sql.add_column, table, column)?, self.column(&sql.comment, table, column)?))
+    }
+
+    /// What adds the partition column to a table that lacks it.
+    pub(crate) fn added_day(&self, table: &Table) -> Result<String> {
+        let words = self.words(table, &Slices::default())?;
+        Ok(self.added(table, &day_column(table))? + &fill(&self.dialect.sql.day_table, &words)?)
     }
 
     fn loads(&self, text: &mut String) -> Result<()> {
@@ -175,6 +185,8 @@ impl Order<'_> {
             ("staging", staging),
             ("temporary", dialect.name(&format!("{}__staging", table.name))),
             ("index", dialect.name(&format!("{}__date", table.name))),
+            ("id_index", dialect.name(&format!("{}__id", table.name))),
+            ("id", id(table).map(|column| dialect.name(&column.name)).unwrap_or_default()),
             ("name", table.name.clone()),
             ("doc", dialect.literal(&doc(table))),
             ("definitions", each_column(&sql.column, true, ",\n")?),
@@ -237,6 +249,12 @@ fn doc(table: &Table) -> String {
         true => format!("{} One row.", table.doc),
         false => format!("{} Key: {}{version}.", table.doc, key.join(", ")),
     }
+}
+
+/// The column `id` of a table whose key it is, or is a part of.
+fn id(table: &Table) -> Option<&Column> {
+    let parts = table.key.iter().map(|k| &table.columns[*k]);
+    parts.into_iter().find(|column| column.name == "id" && column.kind == crate::schema::Type::String)
 }
 
 fn is_version(column: &Column) -> bool {
