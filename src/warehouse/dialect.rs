@@ -8,7 +8,7 @@
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
-use crate::schema::Type;
+use crate::schema::{Column, From, Type};
 
 /// The warehouses, as they are named with `--dialect`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -66,6 +66,9 @@ pub(crate) struct Dialect {
     read_file: String,
     #[serde(default)]
     read_remote: String,
+    /// Clients cut the script at each `;`, also inside texts: so none is written there.
+    #[serde(default)]
+    cut_at_semicolons: bool,
     /// Tables are made in a transaction too.
     #[serde(default)]
     pub(crate) transactional_definitions: bool,
@@ -109,6 +112,22 @@ struct Types {
     json: String,
     /// The partition column's, where it is another than `date`.
     day: Option<String>,
+    #[serde(default)]
+    table: TableTypes,
+}
+
+/// What a column of a table is, where that is another type than the file's column has.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TableTypes {
+    json: Option<String>,
+    /// Strings that are ids.
+    id: Option<String>,
+    /// Strings that have few values.
+    word: Option<String>,
+    /// `_synced_at` and `_deleted`, which are never null.
+    moment: Option<String>,
+    flag: Option<String>,
 }
 
 /// The templates; one that is empty is something this warehouse does not do.
@@ -126,7 +145,17 @@ pub(crate) struct Sql {
     /// After `table`, when it is read whole and has an id.
     pub(crate) id_table: String,
     pub(crate) partitions: String,
+    /// In its place for a table that is read whole.
+    pub(crate) whole_partitions: String,
+    /// How rows are kept together, when the key has columns to do it by.
+    pub(crate) clusters: String,
     pub(crate) column: String,
+    /// A column of a file, where rows are selected from files.
+    pub(crate) file_column: String,
+    /// In its place for `json`.
+    pub(crate) file_json: String,
+    /// After `table`, where comments are statements of their own.
+    pub(crate) comments: String,
     pub(crate) comment: String,
     pub(crate) add_column: String,
     pub(crate) begin: String,
@@ -139,8 +168,10 @@ pub(crate) struct Sql {
     pub(crate) days: String,
     /// What `<each>` is, for each day.
     pub(crate) each: String,
-    /// In its place for a day that has no rows any more.
-    pub(crate) each_empty: String,
+    /// What `<each_month>` is, for each month with changed days.
+    pub(crate) each_month: String,
+    /// In its place for a month whose changed days may all be without rows.
+    pub(crate) each_month_empty: String,
     pub(crate) each_external: String,
     pub(crate) external_column: String,
     pub(crate) external_whole: String,
@@ -167,6 +198,20 @@ impl Dialect {
         }
     }
 
+    /// The type of a table's column.
+    pub(crate) fn table_type(&self, column: &Column) -> &str {
+        let types = &self.types.table;
+        let special = match (&column.from, column.kind) {
+            (From::SyncedAt, _) => &types.moment,
+            (From::Deleted, _) => &types.flag,
+            (_, Type::Json) => &types.json,
+            (_, Type::String) if has_few_values(&column.name) && types.word.is_some() => &types.word,
+            (_, Type::String) if column.name == "id" || column.name.ends_with("_id") => &types.id,
+            _ => &None,
+        };
+        special.as_deref().unwrap_or_else(|| self.type_of(column.kind))
+    }
+
     pub(crate) fn day_type(&self) -> &str {
         self.types.day.as_ref().unwrap_or(&self.types.date)
     }
@@ -180,7 +225,12 @@ impl Dialect {
 
     /// A text as it stands between single quotes. Control characters become spaces.
     pub(crate) fn escaped(&self, text: &str) -> String {
-        let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let plain = |c: char| match c {
+            c if c.is_control() => ' ',
+            ';' if self.cut_at_semicolons => ',',
+            c => c,
+        };
+        let text: String = text.chars().map(plain).collect();
         match self.escape {
             Escape::Standard => text.replace('\'', "''"),
             Escape::Backslash => text.replace('\\', "\\\\").replace('\'', "\\'"),
@@ -198,6 +248,9 @@ impl Dialect {
 
     /// The lake as this warehouse writes it; none when it cannot read there.
     pub(crate) fn location(&self, lake: &str) -> Option<String> {
+        if self.cut_at_semicolons && lake.contains(';') {
+            return None;
+        }
         let (scheme, rest) = lake.split_once("://").unwrap_or(("file", lake));
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         let template = match scheme {
@@ -215,6 +268,41 @@ impl Dialect {
     pub(crate) fn example(&self) -> &'static str {
         if self.locations.s3.is_some() { "s3://YOUR_BUCKET/PREFIX" } else { "gs://YOUR_BUCKET/PREFIX" }
     }
+}
+
+/// Whether a string column of this name has few values in many rows, such as models and states.
+fn has_few_values(name: &str) -> bool {
+    const WORDS: &[&str] = &[
+        "action",
+        "code",
+        "country",
+        "currency",
+        "effort",
+        "interval",
+        "kind",
+        "level",
+        "mode",
+        "model",
+        "object",
+        "phase",
+        "platform",
+        "policy",
+        "purpose",
+        "reason",
+        "region",
+        "role",
+        "source",
+        "speed",
+        "state",
+        "status",
+        "tier",
+        "type",
+        "unit",
+        "visibility",
+    ];
+    const NAMES: &[&str] = &["line_item", "organization_id", "project_id", "workspace_id"];
+    let last = name.rsplit('_').next().unwrap_or(name);
+    WORDS.contains(&last) || NAMES.contains(&name)
 }
 
 /// A template with its words in `<…>` replaced, each by what `words` says.

@@ -2,6 +2,7 @@
 //!
 //! Pure: tables, slices and a dialect go in, text comes out.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -10,11 +11,14 @@ use chrono::NaiveDate;
 use super::changes::{Changes, Slices};
 use super::dialect::{Dialect, fill};
 use crate::error::{Error, Result};
-use crate::schema::{Column, Table};
+use crate::schema::{Column, Table, Type};
 
 /// From this many changed days on, all of the table is loaded: statements that
 /// list each day have limits (Snowflake takes 1000 files).
 pub(super) const MANY_DAYS: usize = 1_000;
+
+/// Columns of a key that rows are kept together by: BigQuery and Databricks take four.
+const CLUSTERED: usize = 4;
 
 /// What a script is about.
 pub(crate) struct Order<'a> {
@@ -58,7 +62,7 @@ impl Order<'_> {
         if transactional {
             with_line(text, &sql.begin);
         }
-        for table in self.tables {
+        for table in self.tables.iter().filter(|table| self.is_wanted(table)) {
             let _ = write!(text, "\n-- {}\n{}", table.name, self.definition(table)?);
             // A table that was made by an older version lacks them.
             for column in table.columns.iter().filter(|c| c.since > 1 || (table.history && is_version(c))) {
@@ -71,22 +75,34 @@ impl Order<'_> {
         Ok(())
     }
 
+    /// A script of changes is about the tables that changed.
+    fn is_wanted(&self, table: &Table) -> bool {
+        self.changed.is_none_or(|changed| changed.contains_key(&table.name))
+    }
+
     /// What makes one table.
     pub(crate) fn definition(&self, table: &Table) -> Result<String> {
         let sql = &self.dialect.sql;
         let words = self.words(table, &Slices::default())?;
+        // Comments that are statements of their own are thousands: a first load makes them, a daily one does not.
+        let comments = if self.changed.is_none() { fill(&sql.comments, &words)? } else { String::new() };
         let index = match table.slices {
             Some(_) => fill(&sql.day_table, &words)?,
             None if id(table).is_some() => fill(&sql.id_table, &words)?,
             None => String::new(),
         };
-        Ok(fill(&sql.table, &words)? + &index)
+        Ok(fill(&sql.table, &words)? + &comments + &index)
     }
 
     /// What adds one column to a table that lacks it.
     pub(crate) fn added(&self, table: &Table, column: &Column) -> Result<String> {
         let sql = &self.dialect.sql;
-        Ok(format!("{}\n{}", self.column(&sql.add_column, table, column)?, self.column(&sql.comment, table, column)?))
+        let added = self.column(&sql.add_column, table, column)?;
+        Ok(if self.changed.is_some() {
+            added
+        } else {
+            format!("{added}\n{}", self.column(&sql.comment, table, column)?)
+        })
     }
 
     /// What adds the partition column to a table that lacks it.
@@ -176,7 +192,10 @@ impl Order<'_> {
             let filled: Result<Vec<String>> = columns.map(|c| self.column(template, table, c)).collect();
             Ok(filled?.join(join))
         };
-        let plain = each_column("  <column> <type>", false, ",\n")?;
+        let plain = each_column("  <column> <file_type>", false, ",\n")?;
+        let selected: Result<Vec<String>> = table.columns.iter().map(|c| self.selected(table, c)).collect();
+        let keys = keys(table).map(|c| dialect.name(&c.name)).take(CLUSTERED).collect::<Vec<_>>();
+        let order = dated.iter().map(|c| dialect.name(&c.name)).chain(keys.clone()).collect::<Vec<_>>();
         let mut words = self.common();
         let named = |suffix: &str| format!("{}.{}", words[0].1, dialect.name(&format!("{}{suffix}", table.name)));
         let (qualified, staging) = (named(""), named("__staging"));
@@ -196,7 +215,10 @@ impl Order<'_> {
             ("columns", each_column("<column>", false, ", ")?),
             ("structure", dialect.literal(plain.trim_start().replace("\n ", "").as_str())),
             ("plain", plain),
-            ("partitions", if table.slices.is_some() { sql.partitions.clone() } else { String::new() }),
+            ("selected", selected?.join(", ")),
+            ("partitions", if table.slices.is_some() { &sql.partitions } else { &sql.whole_partitions }.clone()),
+            ("order", if order.is_empty() { "tuple()".to_string() } else { format!("({})", order.join(", ")) }),
+            ("by_raw", table.slices.as_ref().map(|s| raw(&table.columns[s.by])).unwrap_or_default()),
             ("by", table.slices.as_ref().map(|s| dialect.name(&table.columns[s.by].name)).unwrap_or_default()),
             ("read", dialect.reader(self.remote).to_string()),
             ("first_day", days.first().cloned().unwrap_or_else(|| "2020-01-01".to_string())),
@@ -208,32 +230,60 @@ impl Order<'_> {
                 list(&days, |day| dialect.literal(&format!("{}/{}/date={day}/data.parquet", self.lake, table.name))),
             ),
         ]);
+        let clusters = if keys.is_empty() { String::new() } else { fill(&sql.clusters, &[("keys", keys.join(", "))])? };
+        words.push(("clusters", clusters));
         let mut lines = Vec::new();
-        for (day, rows) in &slices.days {
-            let each = match (self.external, rows) {
-                (true, _) => &sql.each_external,
-                (false, Some(0)) if !sql.each_empty.is_empty() => &sql.each_empty,
-                (false, _) => &sql.each,
-            };
+        for day in slices.days.keys() {
+            let each = if self.external { &sql.each_external } else { &sql.each };
             let path = format!("{}/date={day}/data.parquet", table.name);
             let day = [("day", day.to_string()), ("path", path)];
             lines.push(fill(each, &words.iter().cloned().chain(day).collect::<Vec<_>>())?);
         }
         words.push(("each", lines.join("\n")));
+        self.months(slices, &mut words)?;
         Ok(words)
+    }
+
+    /// The words of a warehouse whose partitions are months: a changed day is put into its month.
+    fn months(&self, slices: &Slices, words: &mut Vec<(&'static str, String)>) -> Result<()> {
+        let sql = &self.dialect.sql;
+        let mut months: BTreeMap<String, Vec<(&NaiveDate, &Option<u64>)>> = BTreeMap::new();
+        for day in &slices.days {
+            months.entry(day.0.format("%Y%m").to_string()).or_default().push(day);
+        }
+        let mut lines = Vec::new();
+        for (month, days) in &months {
+            // Nothing replaces a partition by nothing.
+            let certain = days.iter().any(|(_, rows)| rows.is_some_and(|rows| rows > 0));
+            let template = if certain { &sql.each_month } else { &sql.each_month_empty };
+            let listed: Vec<String> = days.iter().map(|(day, _)| day.to_string()).collect();
+            let own = [("month", month.clone()), ("month_days", list(&listed, |day| format!("DATE '{day}'")))];
+            lines.push(fill(template, &words.iter().cloned().chain(own).collect::<Vec<_>>())?);
+        }
+        words.push(("each_month", lines.join("\n")));
+        words.push(("months", months.into_keys().collect::<Vec<_>>().join(", ")));
+        Ok(())
+    }
+
+    /// A column of a file as the table takes it.
+    fn selected(&self, table: &Table, column: &Column) -> Result<String> {
+        let sql = &self.dialect.sql;
+        let json = column.kind == Type::Json && !sql.file_json.is_empty();
+        self.column(if json { &sql.file_json } else { &sql.file_column }, table, column)
     }
 
     fn column(&self, template: &str, table: &Table, column: &Column) -> Result<String> {
         let is_day = column.name == "date" && table.slices.is_some();
-        let kind = if is_day { self.dialect.day_type() } else { self.dialect.type_of(column.kind) };
+        let kind = if is_day { self.dialect.day_type() } else { self.dialect.table_type(column) };
         let schema: Vec<String> = self.schema.split('.').map(|part| self.dialect.name(part)).collect();
         fill(
             template,
             &[
                 ("table", format!("{}.{}", schema.join("."), self.dialect.name(&table.name))),
                 ("column", self.dialect.name(&column.name)),
-                ("raw", format!("\"{}\"", column.name)),
+                ("raw", raw(column)),
                 ("type", kind.to_string()),
+                ("file_type", self.dialect.type_of(column.kind).to_string()),
                 ("doc", self.dialect.literal(&column.doc)),
             ],
         )
@@ -254,7 +304,7 @@ fn doc(table: &Table) -> String {
 /// The column `id` of a table whose key it is, or is a part of.
 fn id(table: &Table) -> Option<&Column> {
     let parts = table.key.iter().map(|k| &table.columns[*k]);
-    parts.into_iter().find(|column| column.name == "id" && column.kind == crate::schema::Type::String)
+    parts.into_iter().find(|column| column.name == "id" && column.kind == Type::String)
 }
 
 fn is_version(column: &Column) -> bool {
@@ -273,6 +323,17 @@ fn day_column(table: &Table) -> Column {
         since: 1,
         doc: format!("UTC day of {by}: the slice of the lake that the row is in; 1970-01-01 when it is null."),
     }
+}
+
+/// The columns of the key that tell rows apart within a slice.
+fn keys(table: &Table) -> impl Iterator<Item = &Column> {
+    let by = table.slices.as_ref().map(|slices| slices.by);
+    table.key.iter().filter(move |key| Some(**key) != by).map(|key| &table.columns[*key])
+}
+
+/// A column's name as the files have it.
+fn raw(column: &Column) -> String {
+    format!("\"{}\"", column.name)
 }
 
 fn list(items: &[String], each: impl Fn(&String) -> String) -> String {

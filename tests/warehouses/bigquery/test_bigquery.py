@@ -2,8 +2,7 @@
 
 What the emulator cannot do, and what stands in for it here:
 
-    LOAD DATA OVERWRITE t (...) FROM FILES (...)    the same as two calls of the API: CREATE OR REPLACE TABLE t (...),
-                                                    and a load job with the same files and options
+    LOAD DATA INTO t FROM FILES (...)               a load job with the same files and options
     a load of .../date=2026-11-20/data.parquet      the emulator adds the path's `date` as a last column, BigQuery does not:
                                                     the staging table gets such a column, which nothing reads
     gs://bucket/table/*                             `*` goes over slashes in BigQuery, not in the emulator: /**/*.parquet
@@ -30,7 +29,7 @@ from warehouses.sql import SCHEMA, script, statements
 
 PROJECT, PATIENCE = "acme", 60
 LOAD = re.compile(
-    r"LOAD DATA OVERWRITE (?P<table>\S+) \((?P<columns>.*)\)\s*FROM FILES \(format = 'PARQUET', uris = \[(?P<uris>[^]]*)\],"
+    r"LOAD DATA INTO (?P<table>\S+)\s*FROM FILES \(format = 'PARQUET', uris = \[(?P<uris>[^]]*)\],"
     r" decimal_target_types = \[(?P<decimals>[^]]*)\], enable_list_inference = true\)", re.S,
 )
 
@@ -43,6 +42,7 @@ class BigQuery:
     dialect = "bigquery"
     flags = ("--location", "gs://lake")
     exact_sums = True
+    json_is_text = True
 
     def __init__(self, client: bigquery.Client):
         self.client = client
@@ -64,8 +64,8 @@ class BigQuery:
     def load(self, asked: re.Match) -> None:
         table, uris = asked["table"].replace("`", ""), texts(asked["uris"])
         by_day = any(uri.endswith("/*") or "/date=" in uri for uri in uris)
-        columns = asked["columns"] + (", `date` DATE" if by_day else "")
-        self.client.query(f"CREATE OR REPLACE TABLE {asked['table']} ({columns})").result(timeout=PATIENCE)
+        if by_day:
+            self.client.query(f"ALTER TABLE {asked['table']} ADD COLUMN `date` DATE").result(timeout=PATIENCE)
         options = bigquery.LoadJobConfig(
             source_format="PARQUET", write_disposition="WRITE_APPEND", decimal_target_types=texts(asked["decimals"]),
         )

@@ -12,6 +12,7 @@ class ClickHouse:
     dialect = "clickhouse"
     flags = ()
     exact_sums = True
+    json_is_text = True
 
     def __init__(self, folder):
         self.session = Session(str(folder))

@@ -14,6 +14,7 @@ class DuckDb:
     dialect = "duckdb"
     flags = ()
     exact_sums = True
+    json_is_text = True
 
     def __init__(self, file):
         self.connection = duckdb.connect(str(file))

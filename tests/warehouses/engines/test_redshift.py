@@ -48,6 +48,13 @@ def staging(asked) -> dict[str, list[tuple[str, str]]]:
     return found
 
 
+def test_comments_are_made_once_and_not_daily(growing):
+    growing.at("second")
+    daily = script("redshift", growing, "--location", LAKE, "--changed-by", "last")
+    assert "COMMENT ON" not in daily
+    assert script("redshift", growing, "--location", LAKE).count("COMMENT ON COLUMN") > 100
+
+
 def test_every_statement_is_redshift(asked):
     for statement in asked:
         if not statement.startswith("COPY"):  # of COPY sqlglot knows other options than Redshift

@@ -16,6 +16,7 @@ class Spark:
     dialect = "spark"
     flags = ()
     exact_sums = True
+    json_is_text = True
 
     def __init__(self, session, growing):
         self.session, self.growing = session, growing

@@ -29,6 +29,7 @@ class Snowflake:
     dialect = "snowflake"
     flags = ()
     exact_sums = False
+    json_is_text = False
 
     def __init__(self, connection, growing):
         self.cursor, self.growing = connection.cursor(), growing
