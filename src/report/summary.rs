@@ -123,6 +123,8 @@ fn oddities(name: &str, table: &TableReport, text: &mut String) {
     }
 }
 
+/// Returns the outcome in one line. When something is missing, it says of which tables, why, and what to do: many
+/// logs keep their last line only.
 fn last_line(report: &RunReport) -> String {
     let tables = report.tables.values();
     let good = tables.clone().filter(|t| t.status == "ok").count();
@@ -130,11 +132,54 @@ fn last_line(report: &RunReport) -> String {
     let seconds =
         (report.finished_at.unwrap_or(report.started_at) - report.started_at).num_milliseconds() as f64 / 1000.0;
     format!(
-        "{good} of {} synced to {}: {} read, {} written, {} in {seconds:.1} s",
+        "{good} of {} synced to {}: {} read, {} written, {} in {seconds:.1} s{}",
         counted(report.tables.len() as u64, "table"),
         report.destination,
         counted(sum(|t| t.rows_read), "row"),
         grouped(sum(|t| t.rows_written)),
         counted(sum(|t| t.requests), "request"),
+        missing(report)
     )
+}
+
+/// Which tables are not whole, by reason; empty when all are.
+fn missing(report: &RunReport) -> String {
+    /// More are said above, and in the run report.
+    const REASONS: usize = 3;
+    const NAMES: usize = 5;
+    let mut reasons: Vec<(String, Vec<&str>)> = Vec::new();
+    let mut add = |reason: String, name| match reasons.iter_mut().find(|(known, _)| *known == reason) {
+        Some((_, names)) => names.push(name),
+        None => reasons.push((reason, vec![name])),
+    };
+    for (name, table) in report.tables.iter().filter(|(_, t)| t.status != "retired upstream") {
+        let hint = |cure: &Option<String>| cure.as_ref().map(|c| format!(" (hint: {c})")).unwrap_or_default();
+        match (&table.error, table.skipped.first()) {
+            (Some(error), _) => {
+                add(format!("{}: {}{}", table.status, one_line(&error.message), hint(&error.cure)), name.as_str())
+            }
+            (None, _) if table.status != "ok" => add(table.status.clone(), name),
+            (None, Some(first)) => add(
+                format!(
+                    "{} skipped, such as {}: {}{}",
+                    grouped(table.skipped.len() as u64),
+                    first.parent,
+                    one_line(&first.reason),
+                    hint(&first.cure)
+                ),
+                name,
+            ),
+            (None, None) => {}
+        }
+    }
+    let more = |count: usize, noun: &str| if count > 0 { format!(" and {count} more{noun}") } else { String::new() };
+    let shown = reasons.iter().take(REASONS).map(|(reason, names)| {
+        let listed: Vec<&str> = names.iter().take(NAMES).copied().collect();
+        format!("; not whole: {}{}: {reason}", listed.join(", "), more(names.len().saturating_sub(NAMES), ""))
+    });
+    shown.collect::<String>() + &more(reasons.len().saturating_sub(REASONS), " reasons, see above")
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -22,7 +22,7 @@ from warehouses.pages import asking
 from warehouses.sql import SCHEMA, script, statements
 
 COMMENT = re.compile(r"COMMENT = '(?:[^']|'')*'")
-COPY_PATTERN = re.compile(r"FROM @[^/]+/(?P<folder>\S+)/ PATTERN = '(?P<pattern>[^']*)'")
+COPY_PATTERN = re.compile(r"FROM @[^/]+/(?P<folder>\S+)/\)\s+PATTERN = '(?P<pattern>[^']*)'")
 
 
 class Snowflake:
