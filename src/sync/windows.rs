@@ -83,13 +83,13 @@ pub(super) async fn sync(run: &Arc<Run>, tables: &[Arc<Table>], table: &Arc<Tabl
         }
     }
     match failure {
-        Some(error) if !is_read => return Err(error),
-        _ => windows.empty().await?,
+        Some(error) if !is_read => Err(error),
+        _ if table.files.is_some() => {
+            pending::retry(run, tables, &windows.existing, std::mem::take(&mut windows.tried)).await?;
+            windows.empty().await
+        }
+        _ => windows.empty().await,
     }
-    if table.files.is_some() {
-        pending::retry(run, tables, &windows.existing, windows.tried).await?;
-    }
-    Ok(())
 }
 
 /// Whether other scopes can be read all the same.
