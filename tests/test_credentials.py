@@ -5,14 +5,12 @@ processor made) is found before the first request. A refusal that does not pass 
 account) is met once for each key, and names its cure.
 """
 
-import json
-
 import pytest
 
-from conftest import command, sync
+from conftest import command
 from fixtures.sources import COMPLIANCE_KEY, CODEX_KEY, ORGANIZATION, OTHER_WORKSPACE, WORKSPACE
-from reliability import ANSWERS, TRUST, record
-from scripted import Answer, Scripted, page, user
+from reliability import TRUST, record
+from scripted import Scripted, page, user
 
 KEY = "sk-admin-Zt6Qw3Vn8Rk5Xp9Lm2Bc7Hy4"
 USERS = "/organization/users"
@@ -85,12 +83,11 @@ def environment(server, variable: str, **more: str) -> dict[str, str]:
 
 def assert_refused(server, dest, variable: str, env: dict[str, str], *words: str):
     """Exit 1, before a request or a folder was made, naming the variable and never the key."""
-    runs = [command(*verb, env=env, code=1) for verb in (("sync", "--dest", dest), ("check",))]
-    for run in runs:
-        assert variable in run.err and all(word in run.err for word in words) and "hint: " in run.err, run.err
-        assert_no_piece(run, KEY)
+    run = command("sync", "--dest", dest, env=env, code=1)
+    assert variable in run.err and all(word in run.err for word in words) and "hint: " in run.err, run.err
+    assert_no_piece(run, KEY)
     assert server.asked == [] and not dest.exists()
-    return runs[0]
+    return run
 
 
 @pytest.mark.parametrize("damage", DAMAGED)
@@ -100,13 +97,24 @@ def test_what_cannot_be_a_key_is_not_sent(server, dest, tmp_path, variable, dama
     value = KEYS[variable][0].format(value)
     where = [variable, "entry 2"] if variable == "OPENAI_PROJECT_KEYS" else [variable]
     assert_refused(server, dest, variable, environment(server, variable, **{variable: value}), *where, *words)
-    path = tmp_path / "key"
-    path.write_bytes(value.encode() + b"\n")
-    file = f"{variable}_FILE"
-    assert_refused(server, dest, file, environment(server, variable, **{file: str(path)}), *words)
     if variable == "OPENAI_ADMIN_KEY":
+        path, file = tmp_path / "key", f"{variable}_FILE"
+        path.write_bytes(value.encode() + b"\n")
+        assert_refused(server, dest, file, environment(server, variable, **{file: str(path)}), *words)
         record(f"a key with {damage}",
                "in each variable and file of a key", "nothing", "no request; exit 1, which names variable and character", "nothing", TRUST)
+
+
+@pytest.mark.parametrize("variable", KEYS)
+def test_check_and_files_of_each_variable_are_as_strict(server, dest, tmp_path, variable):
+    value = KEYS[variable][0].format(f'"{KEY}"')
+    path, file = tmp_path / "key", f"{variable}_FILE"
+    path.write_text(value)
+    for env in ({variable: value}, {file: str(path)}):
+        assert_refused(server, dest, variable, environment(server, variable, **env), "quotation mark")
+        run = command("check", env=environment(server, variable, **env), code=1)
+        assert variable in run.err and "quotation mark" in run.err and server.asked == []
+        assert_no_piece(run, KEY)
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", " ", "\t", " \n\n"], ids=repr)

@@ -359,9 +359,8 @@ def test_two_keys_of_one_project_read_it_once(server, dest):
     server.of[two] = (OURS, "proj_1")
     run = sync(dest, server.keys(OPENAI_PROJECT_KEYS=f"web={one},proj_1={two}"), "--tables", "files,batches")
     assert project_rows(dest) == [("proj_1", "file-1")]
-    for table in ("files", "batches"):
-        (warning,) = run.table(table)["warnings"]
-        assert "`web`" in warning and "`proj_1`" in warning and warning in run.err
+    (warning,) = [warning for table in ("files", "batches") for warning in run.table(table)["warnings"]]
+    assert "`web`" in warning and "`proj_1`" in warning and warning in run.err
     assert run.table("files")["rows_read"] == 1 and not run.table("files")["skipped"]
 
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Attempt, Call, Client, Meter};
+use super::{Answer, Attempt, Call, Client, Meter};
 use crate::console::plain;
 use crate::error::{Error, Kind};
 use crate::schema::Surface;
@@ -106,16 +106,19 @@ fn told(header: Option<&str>) -> Option<&str> {
 pub(super) struct Early {
     /// Whether there are any: looked at for each request.
     some: AtomicBool,
-    attempts: Mutex<Vec<(Call, AbortOnDropHandle<Attempt>)>>,
+    attempts: Mutex<Vec<(Call, Attempted)>>,
 }
 
+/// `None` if the response could not be kept: the request is sent once more then.
+type Attempted = AbortOnDropHandle<Option<Attempt>>;
+
 impl Early {
-    fn attempts(&self) -> MutexGuard<'_, Vec<(Call, AbortOnDropHandle<Attempt>)>> {
+    fn attempts(&self) -> MutexGuard<'_, Vec<(Call, Attempted)>> {
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The attempt at this very request, once.
-    pub(super) fn take(&self, call: &Call) -> Option<AbortOnDropHandle<Attempt>> {
+    pub(super) fn take(&self, call: &Call) -> Option<Attempted> {
         if !self.some.load(Ordering::Acquire) {
             return None;
         }
@@ -156,7 +159,9 @@ impl Client {
                 Attempt::Fail(_) if client.denied.get().is_none() => Word::Refused,
                 Attempt::Fail(_) | Attempt::Again { .. } => Word::Failed,
             });
-            attempt
+            // Who waits for a table must not hold what the tables wait for.
+            let blocks = matches!(&attempt, Attempt::Done(Answer::Body(_, share)) if share.is_the_one());
+            (!blocks).then_some(attempt)
         });
         self.early.attempts().push((call, AbortOnDropHandle::new(task)));
         self.early.some.store(true, Ordering::Release);

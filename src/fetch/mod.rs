@@ -184,8 +184,12 @@ impl Client {
     async fn answer(&self, call: &Call, meter: &Meter) -> Result<Answer> {
         let (mut failures, mut refusals) = (0, 0);
         loop {
-            let attempt = match self.early.take(call) {
+            let early = match self.early.take(call) {
                 Some(early) => early.await.map_err(|_| Error::interrupted())?,
+                None => None,
+            };
+            let attempt = match early {
+                Some(attempt) => attempt,
                 None => self.try_once(call, meter).await?,
             };
             let (wait, limited, error) = match attempt {

@@ -253,7 +253,9 @@ fn is_code(text: &str) -> bool {
 
 /// What a refusal comes to. `by_status` is the kind that its status alone means.
 pub(super) fn verdict(surface: Surface, status: u16, said: &Said, by_status: Kind) -> Verdict {
-    let known = said.reason(status).filter(|reason| (400..500).contains(&status) || reason.kind == Kind::Refused);
+    // A code cannot make a 404 or a gateway's 5xx something else, but no quota is no quota whatever the status.
+    let known =
+        said.reason(status).filter(|reason| matches!(status, 400..=403 | 429 | 451) || reason.kind == Kind::Refused);
     let Some(reason) = known else {
         return Verdict {
             kind: by_status,
@@ -354,6 +356,7 @@ mod tests {
             (admin, 400, code("project_archived"), Kind::Contract, (Kind::Forbidden, false)),
             (project, 401, code("project_archived"), Kind::WrongKey, (Kind::Forbidden, true)),
             (admin, 404, code("not_found"), Kind::NotThere, (Kind::NotThere, false)),
+            (admin, 404, code("project_not_found"), Kind::NotThere, (Kind::NotThere, false)),
         ] {
             assert_eq!(ask(surface, status, &body, by_status), expected, "{status} {body}");
         }

@@ -59,6 +59,11 @@ impl Share {
         }
         Ok(())
     }
+
+    /// Whether it has the one place that others wait for when the room is used up.
+    pub(super) fn is_the_one(&self) -> bool {
+        self.one.is_some()
+    }
 }
 
 /// An answer's text, with the room that it takes until it is dropped.

@@ -64,7 +64,7 @@ impl OldRows {
     }
 
     /// The same rows as they were written, and what to rename in them.
-    pub(super) fn as_written(self) -> (OldRows, Option<Names>) {
+    pub(super) fn into_written(self) -> (OldRows, Option<Names>) {
         let OldRows { builder, path, dest, names } = self;
         (OldRows { builder, path, dest, names: None }, names)
     }

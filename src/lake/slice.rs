@@ -283,7 +283,7 @@ impl Slice {
         let Some(old) = old else { return Ok(()) };
         self.mark().await?;
         let mut marked = self.marked.take();
-        let (old, names) = old.as_written();
+        let (old, names) = old.into_written();
         let known = self.keys_as_written(names.is_some()).await?;
         let mut rows = old.stream()?;
         while let Some(batch) = rows.try_next().await? {
@@ -306,7 +306,7 @@ impl Slice {
     async fn keys_as_written(&self, renamed: bool) -> Result<Option<KeySet>> {
         let old = if renamed { open_old(&self.lake, &self.table, self.day).await? } else { None };
         // Versions of a row share its key.
-        let Some((old, _)) = old.filter(|_| !self.table.history).map(OldRows::as_written) else { return Ok(None) };
+        let Some((old, _)) = old.filter(|_| !self.table.history).map(OldRows::into_written) else { return Ok(None) };
         let columns = Arc::new(self.schema.project(&self.key_columns()?).map_err(arrow)?);
         let all: Vec<usize> = (0..columns.fields().len()).collect();
         let (mut rows, mut keys) = (old.columns(columns)?, KeySet::default());

@@ -230,9 +230,7 @@ fn note_unused(unused: &Source, used: &Source, asked: &Asked<'_>) {
         name(used),
         name(unused)
     );
-    for table in tables(asked).filter(|table| table.surface == Surface::Project) {
-        if let Some(track) = asked.tracks.get(&table.name) {
-            track.warn(text.clone());
-        }
-    }
+    // Once, and not for each of forty tables.
+    let track = tables(asked).find(|t| t.surface == Surface::Project).and_then(|t| asked.tracks.get(&t.name));
+    track.inspect(|track| track.warn(text));
 }
