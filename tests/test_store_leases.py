@@ -11,6 +11,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from clockwork import shifted
 from conftest import PATIENCE
 from reliability import STORES, record
 from s3_proxy import CLOSED, Proxy
@@ -55,10 +56,10 @@ def held(organization):
     """Starts runs that are held in the middle of their work."""
     running, scripts = [], []
 
-    def start_held(place: Place) -> Held:
+    def start_held(place: Place, env=None) -> Held:
         scripts.append(Scripted(organization).__enter__())
         gate = Gate(scripts[-1])
-        running.append(start(place, scripts[-1], *CHOSEN))
+        running.append(start(place, scripts[-1], *CHOSEN, env=env))
         until(lambda: gate.arrived.is_set() or running[-1].poll() is not None)
         assert gate.arrived.is_set(), running[-1].communicate()[1].decode()
         return Held(place, running[-1], gate)
@@ -169,6 +170,42 @@ def test_an_answer_about_the_lease_that_gets_lost_is_no_other_run(organization, 
     )
 
 
+# ---- clocks that differ -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seconds", [-600, -120, 120, 600])
+def test_a_host_with_another_clock_does_not_take_a_living_lease(organization, held, place, kind, seconds):
+    """The store's clock says how old the lease is, not the host's."""
+    first = held(place)
+    note = lease(place)
+    for _ in range(2):
+        refused = sync(place, organization, *CHOSEN, code=4, env=shifted(seconds))
+        assert note["holder"] in refused.err
+        assert lease(place)["holder"] == note["holder"]
+    first.gate.opened.set()
+    ends(first.process, 0)
+    sync(place, organization, *CHOSEN, env=shifted(seconds))
+    assert_true(place, organization, TABLES)
+    record(
+        f"hosts with different clocks and one destination in {NAMES[kind]}", "2 and 10 minutes ahead and behind; one of them holds the lease",
+        "what was committed", "what was committed: the other ends with 4", "all rows, once", part=STORES,
+        only_where="Node is installed" if kind == "azurite" else "",
+    )
+
+
+@pytest.mark.parametrize("side", ["ahead", "behind"])
+def test_a_dead_host_with_another_clock_blocks_nobody_for_longer_than_a_lease_lasts(organization, aged, side):
+    dead = getattr(aged, side)
+    note = lease(dead.place)
+    sync(dead.place, organization, *CHOSEN, "--lock-wait", "4m", env=shifted(-300))
+    assert side == "behind" or now() < moment(note), "it did not wait for what the dead one's clock said"
+    assert_true(dead.place, organization, TABLES)
+    record(
+        "kill -9 of a run whose host has another clock", "10 minutes ahead or behind; another run waits", "what was committed",
+        "what was committed: the lease lasts a minute of the store's clock", "all rows, once, by the run that waited", part=STORES,
+    )
+
+
 # ---- the minute ---------------------------------------------------------------------------------
 
 
@@ -179,17 +216,21 @@ class Aged:
     renewed: Held
     first_end: datetime
     robbed: Held
+    ahead: Held
+    behind: Held
 
 
 @pytest.fixture(scope="module")
 def aged(held, seaweed) -> Aged:
     """One run that was killed, one that is held for longer than a lease lasts, one whose lease another took."""
     killed, renewed, robbed = (held(seaweed.place()) for _ in range(3))
-    killed.process.kill()
-    killed.process.communicate()
+    ahead, behind = (held(seaweed.place(), shifted(seconds)) for seconds in (600, -600))
+    for dead in (killed, ahead, behind):
+        dead.process.kill()
+        dead.process.communicate()
     note = {"holder": "somebody else", "until": (now() + timedelta(hours=1)).isoformat()}
     robbed.place.write("_state/lease", json.dumps(note).encode())
-    return Aged(killed, now(), renewed, moment(lease(renewed.place)), robbed)
+    return Aged(killed, now(), renewed, moment(lease(renewed.place)), robbed, ahead, behind)
 
 
 def test_a_killed_run_frees_its_lease_within_a_minute(organization, aged):
@@ -229,6 +270,7 @@ def test_a_run_that_lost_its_lease_writes_no_more(organization, aged):
     assert aged.robbed.process.returncode in (2, 4), told
     assert {name: place.read(name) for name in place.names() if not name.startswith("_")} == before
     assert lease(place)["holder"] == "somebody else", "the lease of another is not given back"
+    place.write("_state/lease", place.read("_state/lease"))  # as a run that goes on would
     assert "somebody else" in sync(place, organization, *CHOSEN, code=4).err
     place.remove("_state/lease")
     sync(place, organization, *CHOSEN)

@@ -4,13 +4,18 @@
 //! cannot keep. In an object store it is an object made by a conditional PUT
 //! and renewed; it names its holder and is free again [`LIFETIME`] after the
 //! last renewal. A process that could not renew in time stops writing.
+//!
+//! How old a renewal is, only the store's clock says: hosts can be minutes apart.
+//! A lease that seems to be held is compared with an object that is written now,
+//! `_state/clock`: both bear the store's time. What is left of its life is then counted
+//! by the monotonic clock, as long as the lease stays as it is.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutMode, PutOptions, PutPayload, UpdateVersion};
 use serde::{Deserialize, Serialize};
@@ -39,16 +44,76 @@ enum Held {
 #[derive(Debug, Serialize, Deserialize)]
 struct Note {
     holder: String,
+    /// By the holder's clock: for people, and for programs before `lifetime`.
     until: DateTime<Utc>,
+    /// Seconds that it lasts from when it was written, by the store's clock. `None` in notes of older programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lifetime: Option<u64>,
+}
+
+/// A lease of another run as it was found.
+struct Found {
+    note: Option<Note>,
+    version: UpdateVersion,
+    written: DateTime<Utc>,
+}
+
+impl Found {
+    /// Whether it is known to be free without a look at any clock: given back, or no note at all.
+    fn is_free(&self) -> bool {
+        self.note.as_ref().is_none_or(|note| note.lifetime == Some(0))
+    }
+
+    /// How long it still lasts at the store's time `now`. Both times have whole seconds: one more makes sure.
+    fn lasts(&self, now: DateTime<Utc>) -> TimeDelta {
+        let life = TimeDelta::seconds(LIFETIME.as_secs() as i64);
+        let Some(note) = &self.note else { return TimeDelta::zero() };
+        let said = note.lifetime.and_then(|seconds| i64::try_from(seconds).ok()).and_then(TimeDelta::try_seconds);
+        let left = self.written + said.unwrap_or(life).min(life) + TimeDelta::seconds(1) - now;
+        // An older program's note says only when it ends.
+        if note.lifetime.is_none() { left.min(note.until - now) } else { left }
+    }
+}
+
+/// A lease that somebody waits for, and when it is over if it stays as it is, by the waiter's monotonic clock.
+#[derive(Default)]
+struct Watched {
+    version: Option<UpdateVersion>,
+    over: Option<tokio::time::Instant>,
+}
+
+impl Watched {
+    /// Whether a lease that seems to be held is over. The store is asked for its time once for each renewal.
+    async fn is_over(&mut self, lake: &Lake, found: &Found) -> Result<bool> {
+        let is_known =
+            |known: &UpdateVersion| known.e_tag == found.version.e_tag && known.version == found.version.version;
+        if !self.version.as_ref().is_some_and(is_known) {
+            let left = found.lasts(store_time(lake).await?).to_std().unwrap_or_default();
+            (self.version, self.over) = (Some(found.version.clone()), Some(tokio::time::Instant::now() + left));
+        }
+        Ok(self.over.is_some_and(|over| tokio::time::Instant::now() >= over))
+    }
+}
+
+/// The store's time: that of an object which it writes now.
+async fn store_time(lake: &Lake) -> Result<DateTime<Utc>> {
+    let path = lake.path(&["_state", "clock"]);
+    let failed = |e: object_store::Error| storage(&e, &lake.shown).at("_state/clock");
+    lake.store.put(&path, PutPayload::from_static(b"the store's time\n")).await.map_err(failed)?;
+    Ok(lake.store.head(&path).await.map_err(failed)?.last_modified)
 }
 
 impl Lease {
     /// Takes the lease, or says who has it. `lost` is cancelled when it cannot be renewed.
     pub(crate) async fn take(lake: &Arc<Lake>, run: &str, lost: &CancellationToken) -> Result<Lease> {
+        Lease::attempt(lake, run, lost, &mut Watched::default()).await
+    }
+
+    async fn attempt(lake: &Arc<Lake>, run: &str, lost: &CancellationToken, watched: &mut Watched) -> Result<Lease> {
         let holder = format!("run {run}, process {}", std::process::id());
         match &lake.folder {
             Some(folder) => Lease::lock(lake, folder, &holder),
-            None => Lease::put(lake, holder, lost.clone()).await,
+            None => Lease::put(lake, holder, lost.clone(), watched).await,
         }
     }
 
@@ -60,8 +125,9 @@ impl Lease {
         longest: Duration,
     ) -> Result<Lease> {
         let until = tokio::time::Instant::now() + longest;
+        let mut watched = Watched::default();
         loop {
-            match Lease::take(lake, run, lost).await {
+            match Lease::attempt(lake, run, lost, &mut watched).await {
                 Err(error) if error.kind == Kind::Integrity && tokio::time::Instant::now() < until => {
                     tracing::info!(%error, "waiting");
                     tokio::select! {
@@ -106,7 +172,7 @@ impl Lease {
         Ok(Lease { held: Held::Folder { lake: Arc::clone(lake), _lock: file } })
     }
 
-    async fn put(lake: &Arc<Lake>, holder: String, lost: CancellationToken) -> Result<Lease> {
+    async fn put(lake: &Arc<Lake>, holder: String, lost: CancellationToken, watched: &mut Watched) -> Result<Lease> {
         let path = lake.path(&["_state", "lease"]);
         let failed = |e: object_store::Error| storage(&e, &lake.shown).at("_state/lease");
         let version = match write(lake, &path, &holder, LIFETIME, PutMode::Create).await {
@@ -117,13 +183,14 @@ impl Lease {
             Err(object_store::Error::AlreadyExists { .. }) => {
                 let found = lake.store.get(&path).await.map_err(failed)?;
                 let version = UpdateVersion { e_tag: found.meta.e_tag.clone(), version: found.meta.version.clone() };
-                let bytes = found.bytes().await.map_err(failed)?;
-                let note: Option<Note> = serde_json::from_slice(&bytes).ok();
-                if let Some(note) = note.filter(|n| n.until > Utc::now()) {
+                let written = found.meta.last_modified;
+                let note = serde_json::from_slice(&found.bytes().await.map_err(failed)?).ok();
+                let found = Found { note, version, written };
+                if !found.is_free() && !watched.is_over(lake, &found).await? {
                     let cure = "wait until it has ended; a sync does so with --lock-wait; a run that was killed frees it within 60 seconds";
-                    return Err(taken(&lake.shown, &note.holder, cure));
+                    return Err(taken(&lake.shown, found.note.as_ref().map_or("", |note| &note.holder), cure));
                 }
-                match write(lake, &path, &holder, LIFETIME, PutMode::Update(version)).await {
+                match write(lake, &path, &holder, LIFETIME, PutMode::Update(found.version)).await {
                     Ok(version) => version,
                     Err(object_store::Error::Precondition { .. } | object_store::Error::NotFound { .. }) => {
                         return Err(taken(&lake.shown, "another run", "it took the lease at the same moment"));
@@ -169,7 +236,7 @@ async fn write(
     lifetime: Duration,
     mode: PutMode,
 ) -> object_store::Result<UpdateVersion> {
-    let note = Note { holder: holder.to_string(), until: Utc::now() + lifetime };
+    let note = Note { holder: holder.to_string(), until: Utc::now() + lifetime, lifetime: Some(lifetime.as_secs()) };
     let text = serde_json::to_vec(&note).unwrap_or_default();
     let refused = match lake.store.put_opts(path, PutPayload::from(text.clone()), PutOptions::from(mode)).await {
         Ok(put) => return Ok(UpdateVersion { e_tag: put.e_tag, version: put.version }),
@@ -217,5 +284,40 @@ async fn renew(
             }
             Err(e) => tracing::warn!(error = %e, "the lease could not be renewed yet"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whose clock the note is by does not matter; what was written in the store's time does.
+    #[test]
+    fn a_lease_lasts_a_life_of_the_stores_clock() {
+        let now = DateTime::from_timestamp(1_795_239_000, 0).unwrap();
+        let found = |written: i64, until: i64, lifetime: Option<u64>| Found {
+            note: Some(Note { holder: String::new(), until: now + TimeDelta::seconds(until), lifetime }),
+            version: UpdateVersion { e_tag: None, version: None },
+            written: now + TimeDelta::seconds(written),
+        };
+        for (written, until, lifetime, left) in [
+            // A living lease of a host that is an hour ahead, and of one that is an hour behind.
+            (-5, 3_655, Some(60), 56),
+            (-5, -3_545, Some(60), 56),
+            // A dead one, the same.
+            (-61, 3_599, Some(60), 0),
+            (-300, -3_900, Some(60), -239),
+            // No note lasts for longer than a life, whatever it says.
+            (-5, 90_000, Some(90_000), 56),
+            (-5, 90_000, Some(u64::MAX), 56),
+            // An older program's: what it says itself, and not for longer.
+            (-5, 20, None, 20),
+            (-5, 3_600, None, 56),
+            (-5, -1, None, -1),
+        ] {
+            let left_of = found(written, until, lifetime).lasts(now);
+            assert_eq!(left_of, TimeDelta::seconds(left), "{written} {until} {lifetime:?}");
+        }
+        assert!(found(0, 0, Some(0)).is_free() && !found(0, 0, Some(60)).is_free() && !found(0, 0, None).is_free());
     }
 }

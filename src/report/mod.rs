@@ -337,8 +337,11 @@ impl Track {
 
     pub(crate) fn gap(&self, gap: Gap) {
         let mut notes = self.notes();
-        if !notes.gaps.contains(&gap) {
-            notes.gaps.push(gap);
+        // Windows that follow one another have one gap.
+        match notes.gaps.last_mut() {
+            Some(last) if last.scope == gap.scope && last.to == gap.from => last.to = gap.to,
+            Some(last) if *last == gap => {}
+            _ => notes.gaps.push(gap),
         }
     }
 

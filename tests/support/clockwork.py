@@ -105,7 +105,7 @@ class World(Scripted):
     # ---- audit logs: one event each half hour, and those that turn up late
 
     def events(self) -> list[dict]:
-        regular = [(f"audit_log-{moment:%d%H}", moment + HOUR / 2, moment + HOUR / 2) for moment in self.hours()]
+        regular = [(f"audit_log-{moment:%m%d%H}", moment + HOUR / 2, moment + HOUR / 2) for moment in self.hours()]
         known = [(id, happened) for id, happened, told in [*regular, *self.late] if told <= self.now]
         events = [{"id": id, "type": "logout.succeeded", "effective_at": int(moment.timestamp())} for id, moment in known]
         return sorted(events, key=lambda event: -event["effective_at"])

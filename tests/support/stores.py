@@ -32,11 +32,11 @@ def sync(place: Place, source, *flags, code: int | set[int] | None = 0, env=None
     )
 
 
-def start(place: Place, source, *flags) -> subprocess.Popen:
+def start(place: Place, source, *flags, env=None) -> subprocess.Popen:
     """A sync that goes on while the test does something else."""
     return subprocess.Popen(
         [str(BINARY), "sync", "--dest", place.url, "--config", str(settings(place.beside)), *map(str, flags)],
-        env=clean_environment(**source.env(), **place.env()), stdin=subprocess.DEVNULL,
+        env=clean_environment(**source.env(), **place.env(), **(env or {})), stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )
 
