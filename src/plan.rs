@@ -422,6 +422,44 @@ mod tests {
             }
         }
 
+        /// Twenty runs, at any of which this machine's clock is off, and the source may or may not tell its time:
+        /// what was read in the end is all that a true clock would have read, and no cursor passed the source's time.
+        #[test]
+        fn a_story_with_wrong_clocks_reads_what_a_true_clock_reads(
+            policy in policies(),
+            offsets in prop::collection::vec(prop::option::weighted(0.5, prop_oneof![-48 * 3_600_i64..-5, 6..48 * 3_600_i64]), 20),
+            steps in prop::collection::vec(1_i64..30 * 3_600, 20),
+            retention in prop::option::of(30 * DAYS..90 * DAYS),
+            first in prop::option::of(-48 * 3_600_i64..200 * DAYS),
+        ) {
+            let slices = Slices { retention, ..slices(DAYS, 6 * 3_600) };
+            // A cursor of a run with a wrong clock may be there at the beginning.
+            let (mut now, mut cursor, mut read) = (at(NOW), first.map(|ago| at(NOW) - Duration::seconds(ago)), Vec::new());
+            for (offset, step) in offsets.iter().zip(&steps) {
+                let local = now + Duration::seconds(offset.unwrap_or_default());
+                // The windows of the wrong clock are never committed once the source has told the time.
+                let time = crate::fetch::corrected(local, Some(now - local));
+                let going_on = start(&slices, policy, cursor, time);
+                if going_on.cursor.is_none() {
+                    read.clear();
+                }
+                let mut moved = going_on.cursor;
+                for window in windows(&slices, policy, going_on.cursor, time, Wish::default()) {
+                    read.push(window);
+                    moved = advance(moved, until(window, now), policy);
+                    prop_assert!(moved.is_none_or(|moved| moved <= now), "{moved:?} past {now}");
+                }
+                prop_assert!(going_on.untrue.is_some() || cursor.is_none() || moved >= cursor, "{cursor:?} to {moved:?}");
+                cursor = moved;
+                let settled = if policy == Policy::Merge { now } else { midnight(now) };
+                prop_assert_eq!(cursor, Some(settled));
+                now += Duration::seconds(*step);
+            }
+            // From the first of these windows on there is no hole, up to the last run.
+            let end = read.iter().skip(1).try_fold(read[0].end, |end, window| (window.start <= end).then_some(end.max(window.end)));
+            prop_assert_eq!(end, Some(now - Duration::seconds(steps[19])));
+        }
+
         /// A file that failed holds the cursor; nothing moves it back; and without either it ends at now.
         #[test]
         fn the_cursor_goes_forward_and_never_past_a_hold(

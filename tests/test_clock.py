@@ -12,10 +12,12 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from clockwork import AUDIT, CODEX, COSTS, DAY, HOUR, LOGS, World, at, cursors, found, shifted
-from conftest import state, sync
+from conftest import PATIENCE, command, start_sync, state, sync
 from fixtures.sources import OTHER_WORKSPACE, WORKSPACE
 from pathlib import Path
 from reliability import TIME, record
+from scripted import Hold
+from stores import until
 
 TABLES = [AUDIT, COSTS, LOGS, CODEX, "users"]
 CHOSEN = ("--tables", ",".join(TABLES))
@@ -101,6 +103,30 @@ def test_the_stamp_of_a_row_is_the_sources_time(dest):
         for table in TABLES:
             stamps = {row["_synced_at"] for row in lake_rows(dest, spec(table))}
             assert all(abs(stamp / 1e6 - world.now.timestamp()) < 60 for stamp in stamps), table
+
+
+def test_the_reports_of_runs_with_a_wrong_clock_are_in_their_true_order(dest):
+    """`verify` knows each object by the report of the run that wrote it last, also where that run was killed."""
+    with World() as world:
+        tell(dest, world, [0, 30, 0, -30, 0])
+        reports = [json.loads(path.read_text()) for path in (dest / "_runs").iterdir()]
+        starts = sorted(datetime.fromisoformat(report["started_at"]) for report in reports)
+        first = world.now - 4 * HOUR
+        assert [round((start - first).total_seconds() / 3600) for start in starts] == [0, 1, 2, 3, 4]
+        assert all(report["finished_at"] >= report["started_at"] for report in reports)
+        command("verify", "--dest", dest, code=0)
+        held = Hold()
+        usual, world.answers["/organization/users"] = world.answers["/organization/users"], [held]
+        world.now += HOUR
+        environment = {**at(world, 30)}
+        process = start_sync(dest, world, "--tables", "audit_logs,users", env=environment)
+        held.arrived.wait(PATIENCE)
+        until(lambda: any("finished_at\": null" in path.read_text() and str(world.now.date()) in path.read_text() for path in (dest / "_runs").iterdir()))
+        process.kill()
+        process.communicate()
+        held.released.set()
+        world.answers["/organization/users"] = usual
+        command("verify", "--dest", dest, code=0)
 
 
 @pytest.mark.parametrize("version", [1, 2])

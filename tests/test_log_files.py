@@ -372,14 +372,14 @@ def test_a_list_is_asked_for_as_documented(logs, dest):
         assert start < end, "both ends are exclusive, so windows overlap"
 
 
-def test_the_next_sync_begins_an_hour_before_the_cursor(logs, dest):
+def test_the_next_sync_begins_six_hours_before_the_cursor(logs, dest):
     logs.add("file-1", [event("e1", 100)], hours_ago=99)
     sync(dest, logs, *AUTH)
     cursor = moment(settled(dest, "log_auth"))
     logs.asked.clear()
     sync(dest, logs, *AUTH)
     first = min(moment(asked.one("after")) for asked in logs.lists())
-    assert timedelta(hours=1) <= cursor - first <= timedelta(hours=1, minutes=1)
+    assert timedelta(hours=6) <= cursor - first <= timedelta(hours=6, minutes=1)
 
 
 @pytest.mark.parametrize(("days", "said"), [(1, None), (20, None), (26, "sync more often"), (29.9, "sync more often"), (31, "lost"), (300, "lost")])

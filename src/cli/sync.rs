@@ -187,15 +187,19 @@ pub(crate) async fn perform(plan: Plan, now: DateTime<Utc>) -> Result<RunReport>
     signals.abort();
     clock.inspect(|clock| clock.abort());
     progress.stop();
-    if let Err(error) = read.and_then(|read| read) {
-        lease.release().await;
-        return Err(error);
-    }
+    let began = match read.and_then(|read| read) {
+        Ok(began) => began,
+        Err(error) => {
+            lease.release().await;
+            return Err(error);
+        }
+    };
     report.tables = tracks.iter().map(|(name, track)| (name.clone(), track.report())).collect();
     report.interrupted = stop.is_cancelled();
-    report.finished_at = Some(Utc::now());
+    report.started_at = began;
+    report.finished_at = Some(Utc::now() + (began - now));
     report.exit_code = Some(exit_of(&report) as u8);
-    if let Err(error) = keep(&report, &lake).await {
+    if let Err(error) = report.keep(&lake).await {
         tracing::warn!(%error, "the run report could not be kept");
     }
     lease.release().await;
@@ -214,14 +218,16 @@ struct Begun {
 }
 
 impl Begun {
-    /// Finds out whose keys these are, and reads the tables. Nothing is written before it is known.
-    async fn read(self, tracks: BTreeMap<String, Arc<Track>>, report: RunReport) -> Result<()> {
+    /// Finds out whose keys these are, and reads the tables. Nothing is written before it is known. Returns when the
+    /// run began, by the source's clock.
+    async fn read(self, tracks: BTreeMap<String, Arc<Track>>, report: RunReport) -> Result<DateTime<Utc>> {
         let Begun { plan, lake, state_file, state, mut sources, now, stop } = self;
         let asked = Asked { catalog: &plan.catalog, tracks: &tracks, state: &state, now, wish: plan.wish };
         let mut known = Known::establish(&lake, &mut sources, &asked, plan.accept_owner, &stop).await?;
         // Without objects yet: a run that is killed leaves this, and what it wrote is known by its time.
-        keep(&report, &lake).await?;
+        report.keep(&lake).await?;
         let run = Arc::new(Run {
+            run_id: report.run_id,
             lake: Arc::new(lake.renaming(known.owner.renamed())),
             catalog: plan.catalog,
             state_file,
@@ -241,13 +247,8 @@ impl Begun {
         if let Err(error) = known.learn_late(&run.sources).await {
             tracing::warn!(%error, "whose keys these are could not be noted");
         }
-        Ok(())
+        Ok(run.began())
     }
-}
-
-async fn keep(report: &RunReport, lake: &Lake) -> Result<()> {
-    let text = serde_json::to_string_pretty(report).map_err(|e| Error::storage(e.to_string()))?;
-    lake.put_text(&["_runs", &format!("{}.json", report.run_id)], text + "\n").await.map(|_| ())
 }
 
 pub(crate) fn exit_of(report: &RunReport) -> Exit {

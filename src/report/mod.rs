@@ -15,7 +15,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 
 use crate::decode::{Misfit, Repaired};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::fetch::Meter;
 use crate::lake::{Lake, Written};
 pub(crate) use progress::Progress;
@@ -48,6 +48,12 @@ impl RunReport {
             interrupted: false,
             tables: BTreeMap::new(),
         }
+    }
+
+    /// Writes it beside the tables.
+    pub(crate) async fn keep(&self, lake: &Lake) -> Result<()> {
+        let text = serde_json::to_string_pretty(self).map_err(|e| Error::storage(e.to_string()))?;
+        lake.put_text(&["_runs", &format!("{}.json", self.run_id)], text + "\n").await.map(|_| ())
     }
 }
 

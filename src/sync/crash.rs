@@ -143,6 +143,7 @@ impl Scene {
         // A moment of its own for each run, all within the second in which the scene began.
         let number = self.syncs.fetch_add(1, Ordering::SeqCst);
         let run = Run {
+            run_id: format!("run-{number}"),
             catalog: self.catalog.clone(),
             lake,
             state_file,

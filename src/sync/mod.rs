@@ -37,7 +37,7 @@ use crate::error::{Error, Kind, Result};
 use crate::fetch::{agrees, corrected};
 use crate::lake::{Lake, Parents, State, StateFile};
 use crate::plan::Wish;
-use crate::report::{Track, counted};
+use crate::report::{RunReport, Track, counted};
 use crate::schema::{Catalog, Policy, Surface, Table};
 pub(crate) use parents::count as count_parents;
 pub(crate) use part::Part;
@@ -69,10 +69,12 @@ const TABLES: usize = 8;
 pub(crate) struct Stamp {
     micros: OnceLock<i64>,
     is_told: AtomicBool,
+    is_kept: AtomicBool,
 }
 
 /// Everything that one run shares.
 pub(crate) struct Run {
+    pub(crate) run_id: String,
     pub(crate) catalog: Catalog,
     pub(crate) lake: Arc<Lake>,
     pub(crate) state_file: StateFile,
@@ -109,6 +111,20 @@ impl Run {
     /// first rows are committed. One time for all tables: a child asks whether its parent was read in this run.
     fn stamped(&self) -> i64 {
         *self.stamp.micros.get_or_init(|| self.stamp_so_far())
+    }
+
+    /// When the run began, as its report says: as its rows do.
+    pub(crate) fn began(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp_micros(self.stamped()).unwrap_or(self.now)
+    }
+
+    /// Keeps the report of a run that goes on with the time of its rows, before the first of them can be seen: if the
+    /// run is killed, what it wrote is known by that time.
+    async fn keep_the_time(&self) -> Result<()> {
+        if self.began() == self.now || self.stamp.is_kept.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        RunReport::begun(self.run_id.clone(), &self.lake, self.began()).keep(&self.lake).await
     }
 
     /// The same before it is fixed: what is stamped with another time in the end is read again.
@@ -353,6 +369,7 @@ async fn commit(
     tables: &[Arc<Table>],
     existing: &[BTreeSet<NaiveDate>],
 ) -> Result<()> {
+    run.keep_the_time().await?;
     let parents = drained.parents.map(Arc::new);
     let mut sinks = drained.sinks;
     // Nothing appears before all tables of the answer are known to be good.
