@@ -9,7 +9,7 @@ use super::{Exit, ListFormat};
 use crate::console::data;
 use crate::error::{Error, Result};
 use crate::report::text_table;
-use crate::schema::{Catalog, Method, Parameter, Parameters, Surface, Table, glob};
+use crate::schema::{Catalog, Method, Parameter, Parameters, Policy, Surface, Table, glob};
 
 pub(crate) fn command(args: &super::Tables) -> Result<Exit> {
     let (catalog, _) = super::sync::catalog(&args.common)?;
@@ -166,6 +166,7 @@ fn describe(table: &Table) -> Value {
         "full_every_seconds": table.is_read_in_part().then_some(table.full_every),
         "slices": table.slices.as_ref().map(|s| json!({
             "by": table.columns[s.by].name,
+            "empty_days": (table.policy == Policy::Replace).then_some(s.empty_days),
             "window_seconds": s.window,
             "lookback_seconds": s.lookback,
             "history_seconds": s.history,
