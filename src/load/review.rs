@@ -5,7 +5,7 @@
 //! of the day, which is cheap beside any load. A value that somebody changes in
 //! place keeps the count and is not seen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::lake::Found;
 
@@ -56,8 +56,8 @@ pub(super) fn review(by_day: bool, objects: &[Found], records: &BTreeMap<String,
         }
         review.changed.push(object.clone());
     }
-    let known: BTreeMap<&str, ()> = objects.iter().map(|object| (object.path.as_str(), ())).collect();
-    for (path, record) in records.iter().filter(|(path, _)| !known.contains_key(path.as_str())) {
+    let known: BTreeSet<&str> = objects.iter().map(|object| object.path.as_str()).collect();
+    for (path, record) in records.iter().filter(|(path, _)| !known.contains(path.as_str())) {
         match (held(&day_of(path)), record.rows) {
             (0, Some(0)) => review.gone.push(path.clone()),
             (0, _) => review.lost.push(path.clone()),
@@ -69,7 +69,7 @@ pub(super) fn review(by_day: bool, objects: &[Found], records: &BTreeMap<String,
     }
     if by_day {
         let of_objects = objects.iter().map(|object| object.day.map(|day| day.to_string()));
-        let days: Vec<Option<String>> = of_objects.chain(records.keys().map(|path| day_of(path))).collect();
+        let days: BTreeSet<Option<String>> = of_objects.chain(records.keys().map(|path| day_of(path))).collect();
         review.foreign = counts.iter().filter(|(day, _)| !days.contains(day)).map(|(d, n)| (d.clone(), *n)).collect();
     }
     review
