@@ -13,7 +13,7 @@ import subprocess
 import duckdb
 import pytest
 
-from conftest import BINARY, clean_environment, spec
+from conftest import BINARY, ROOT, clean_environment, spec, sync
 from reliability import INTEGRITY, record
 from test_load import BIN, PSQL, Duck, Postgres, differences, lake, load, loaded, made, replace, server, source, target  # noqa: F401
 
@@ -98,6 +98,26 @@ def test_what_the_target_lost_is_loaded_again(target, lake, loss):
             "`load` counts the rows of each slice in DuckDB and in PostgreSQL and loads again those that are not what was loaded",
             before="a loaded database", during="the change is reported", after="the lake's rows, in every table", part=INTEGRITY,
         )
+
+
+WORDS = ["day", "path", "rows", "fingerprint", "loaded_at", "new", "counts", "relation", "current", "file"]
+
+
+def test_columns_named_as_words_of_the_bookkeeping_mean_themselves(target, source, tmp_path):  # noqa: F811
+    """Else a count is of other rows than those of the slice, and each load repairs what is right."""
+    dest, schemas = tmp_path / "lake", tmp_path / "schemas/admin"
+    schemas.mkdir(parents=True)
+    text = (ROOT / "schemas/admin/costs.toml").read_text().rstrip()
+    more = "".join(f'\n{word} = {{ type = "{"date" if word == "day" else "string"}", from = "/{word}", doc = "A word.", since = 9 }}' for word in WORDS)
+    (schemas / "costs.toml").write_text(text + more + "\n")
+    flags = ("--schemas", tmp_path / "schemas", "--tables", "costs")
+    sync(dest, source, *flags)
+    load(target, dest, *flags)
+    again = load(target, dest, *flags)
+    assert loaded(again) == 0 and not told(again, "costs")
+    change(target, f"DELETE FROM costs WHERE \"date\" = '{days(dest)[1]}'")
+    assert loaded(load(target, dest, *flags)) == 1
+    assert loaded(load(target, dest, *flags)) == 0
 
 
 @pytest.mark.parametrize("table", SOME)

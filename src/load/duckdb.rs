@@ -79,7 +79,7 @@ impl Duckdb {
 
     /// Returns the relations of a schema, or `None` if there is no such schema.
     pub(super) async fn catalog(&self, schema: &str) -> Result<Option<BTreeMap<String, Relation>>> {
-        let here = format!("database_name = current_database() AND schema_name = '{schema}'");
+        let here = format!("database_name = current_database() AND lower(schema_name) = lower('{schema}')");
         let asked = format!(
             "SELECT NULL AS relation, NULL AS view, NULL AS \"table\", NULL AS \"column\", NULL AS type_name \
              FROM duckdb_schemas() WHERE {here}\n\
@@ -103,8 +103,10 @@ impl Duckdb {
                 Some(sql) if is_of_lake(&sql, &name) => RelationKind::ViewOfLake,
                 Some(_) => RelationKind::View,
             };
-            let relation = relations.entry(name).or_insert_with(|| Relation { kind, columns: BTreeMap::new() });
             // Names are the same in any case, as DuckDB has them.
+            let relation = relations
+                .entry(name.to_ascii_lowercase())
+                .or_insert_with(|| Relation { kind, columns: BTreeMap::new() });
             relation.columns.insert(column.to_ascii_lowercase(), TargetColumn { type_name, computed });
         }
         Ok(Some(relations))
@@ -208,21 +210,26 @@ fn is_computed(sql: &str, column: &str, type_name: &str) -> bool {
 fn replacing(load: &Load, table: &Table, group: &[Found], files: &[String]) -> String {
     let (into, ledger, literal) = (load.qualified(table), load.ledger(), |t: &str| load.dialect.literal(t));
     let (day, held) = match table.slices {
-        Some(_) => (format!(", regexp_extract({FILE}, 'date=([^/]+)/[^/]+$', 1)::DATE AS \"date\""), "\"date\" = day"),
+        Some(_) => (
+            format!(", regexp_extract({FILE}, 'date=([^/]+)/[^/]+$', 1)::DATE AS \"date\""),
+            "\"date\" = _openai_elt_new.day",
+        ),
         None => (String::new(), "true"),
     };
     let records = group.iter().map(|slice| {
         let day = slice.day.map_or("NULL".to_string(), |day| format!("DATE '{day}'"));
         format!("({}, {}, {day})", literal(&slice.path), literal(&slice.fingerprint()))
     });
+    // `_openai_elt_new.day`, because tables have columns named `day` too.
     // By the name of each column, and over all files: one that is older lacks the columns that came later.
     format!(
         "{delete}\
          INSERT INTO {into} BY NAME SELECT * EXCLUDE ({FILE}){day} FROM read_parquet([{files}], \
          hive_partitioning = false, union_by_name = true, filename = '{FILE}');\n\
          DELETE FROM {ledger} WHERE path IN ({paths});\n\
-         INSERT INTO {ledger} SELECT path, {name}, fingerprint, (SELECT count(*) FROM {into} WHERE {held}), \
-         current_timestamp FROM (VALUES {records}) AS new(path, fingerprint, day);\n",
+         INSERT INTO {ledger} (path, \"table\", fingerprint, \"rows\", loaded_at) \
+         SELECT path, {name}, fingerprint, (SELECT count(*) FROM {into} WHERE {held}), current_timestamp \
+         FROM (VALUES {records}) AS _openai_elt_new(path, fingerprint, day);\n",
         delete = load.delete(table, group),
         files = files.join(", "),
         paths = paths(load, group),

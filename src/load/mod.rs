@@ -302,13 +302,13 @@ impl Load {
         notes: &mut Notes,
     ) -> Result<()> {
         let (table, name) = (&job.table, self.qualified(&job.table));
+        if relation.kind == RelationKind::ViewOfLake {
+            return self.make(table, &format!("DROP VIEW {name};\n"), &mut BTreeMap::new(), notes).await;
+        }
         let (column_name, type_of) =
             (|c: &str| self.dialect.name(c), |kind: Type| self.dialect.type_of(kind).to_string());
         let typed = self.typed(&table.name);
         let lacks = compare(self.target.engine(), table, relation, &typed, column_name, type_of)?;
-        if relation.kind == RelationKind::ViewOfLake {
-            return self.make(table, &format!("DROP VIEW {name};\n"), &mut BTreeMap::new(), notes).await;
-        }
         if !lacks.nothing() {
             self.add(job, &lacks, records, notes).await?;
         }
