@@ -527,7 +527,7 @@ fn tell(review: &Review, notes: &mut Notes) {
     if let [(path, recorded, found), ..] = review.damaged.as_slice() {
         let recorded = recorded.map_or("an unknown number".to_string(), grouped);
         notes.warnings.push(format!(
-            "{} did not hold the rows that were loaded, such as {path} ({} instead of {recorded}): loaded again",
+            "{} did not hold as many rows as the bookkeeping says, such as {path} ({} instead of {recorded}): loaded again",
             counted(review.damaged.len() as u64, "slice"),
             counted(*found, "row"),
         ));
