@@ -13,6 +13,7 @@ from datetime import datetime, timedelta, timezone
 import pyarrow.parquet as pq
 import pytest
 
+from clockwork import AUDIT, World, at
 from conftest import ROOT, contents, objects, start_sync, state
 from desk import CHOSEN, Desk, desk, healthy, hinted, lake, made, org, rows, scripted  # noqa: F401, fixtures
 from fixtures.sources import Logs, event
@@ -261,17 +262,17 @@ def test_a_state_that_is_broken(desk, lake):
     assert {table: rows(lake, table) for table in CHOSEN.split(",")} == before
 
 
-def test_a_state_of_a_clock_that_was_wrong(desk, lake):
-    """The printed command, in a folder whose configuration names the destination, lets the next sync read the table."""
-    desk.write("openai-elt.toml", 'dest = "lake"\nselect = ["costs"]\n')
-    file = lake / "_state/state.json"
-    ahead = json.loads(file.read_text())
-    table = ahead["tables"]["costs"]
-    table["cursor" if "cursor" in table else "settled"] = (datetime.now(timezone.utc) + timedelta(days=9)).strftime("%Y-%m-%dT00:00:00Z")
-    file.write_text(json.dumps(ahead))
-    hint = "set this machine's clock right; if a wrong clock wrote the state, `openai-elt state reset {name}`, with the same --dest, reads the table again"
-    desk.as_printed(hinted(desk("sync", code=4), hint))
-    desk("sync")
+def test_a_state_of_a_clock_that_was_wrong(tmp_path):
+    """The source tells no time, and the state is ahead: the printed command lets the next sync read the table."""
+    with World() as world:
+        world.dated = False
+        desk = Desk(tmp_path, {**world.env(), **at(world)})
+        desk.sync("--tables", AUDIT, "--dest", "my lake")
+        ahead = (world.now + timedelta(days=9)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        (tmp_path / "my lake/_state/state.json").write_text(json.dumps({"version": 2, "tables": {AUDIT: {"cursor": ahead}}}))
+        hint = "set this machine's clock right; if a wrong clock wrote the state, `openai-elt state reset {name} --dest {dest}` lets the next sync read the table again"
+        desk.as_printed(hinted(desk.sync("--tables", AUDIT, "--dest", "my lake", code={3, 4}), hint))
+        desk.sync("--tables", AUDIT, "--dest", "my lake")
 
 
 @pytest.mark.parametrize("table, code", [("cstos_of_nothing_near", 1)])

@@ -200,30 +200,6 @@ def test_a_server_that_this_machine_does_not_trust(org, desk):
 # ---- projects and files of the API ---------------------------------------------------------------------------------
 
 
-def test_codex_looks_back_so_far_and_no_further(tmp_path):
-    """Less is asked for, by the flag or by the key of the configuration."""
-    from datetime import datetime, timedelta, timezone
-    now = datetime.now(timezone.utc)
-
-    def usage(asked):
-        if int(asked.one("start_time")) < (now - timedelta(days=91)).timestamp():
-            return Answer({"detail": [{"loc": ["query", "start_time"], "msg": "must be within 90 days", "type": "value_error"}]}, status=422)
-        return Answer({"object": "list", "data": [], "has_more": False, "next_page": None})
-
-    with Scripted() as server:
-        server.answers["/analytics/codex/workspaces/ws-1/usage"] = [usage]
-        url = server.env()["OPENAI_BASE_URL"]
-        desk = Desk(tmp_path, {"CHATGPT_BASE_URL": url, "CODEX_ANALYTICS_KEY": "sk-codex", "CHATGPT_WORKSPACE_IDS": "ws-1"})
-        far, near = str((now - timedelta(days=200)).date()), str((now - timedelta(days=30)).date())
-        hint = "Codex analytics reach back 90 days: ask for less by --since, or by history in the configuration"
-        hinted(desk.sync("--tables", "codex_usage", "--since", far, code={2, 3}), hint)
-        desk.sync("--tables", "codex_usage", "--since", near, "--dest", "one")
-        desk.write("far.toml", '[tables.codex_usage]\nhistory = "200d"\n')
-        desk.write("near.toml", '[tables.codex_usage]\nhistory = "30d"\n')
-        hinted(desk.sync("--tables", "codex_usage", "--config", "far.toml", code={2, 3}), hint)
-        desk.sync("--tables", "codex_usage", "--config", "near.toml")
-
-
 def test_a_key_under_another_name(tmp_path):
     with Scripted() as server:
         server.answers["/files"] = [Answer({"object": "list", "data": [], "has_more": False}, headers={"openai-project": "proj_right"})]

@@ -13,6 +13,7 @@ use super::read::{self, Pieces, hold};
 use super::scopes::{self, Cursors, Group};
 use super::sink::Sink;
 use super::{FULL, Run, WINDOWS, commit};
+use crate::console::typed;
 use crate::error::{Error, Kind, Result};
 use crate::plan::{self, Start, Window};
 use crate::report::Gap;
@@ -273,9 +274,9 @@ impl Windows<'_> {
         }
         let text = format!("the cursor {} is later than this machine's clock", shown(cursor));
         if cursor > self.run.now + DOUBT {
-            let name = &self.table.name;
+            let (name, dest) = (&self.table.name, typed(self.run.lake.shown()));
             return Err(Error::integrity(format!("{text}, and the source tells no time")).hint(format!(
-                "set this machine's clock right; if a wrong clock wrote the state, `openai-elt state reset {name}`, with the same --dest, reads the table again"
+                "set this machine's clock right; if a wrong clock wrote the state, `openai-elt state reset {name} --dest {dest}` lets the next sync read the table again"
             )));
         }
         self.run
