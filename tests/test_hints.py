@@ -91,14 +91,14 @@ def test_the_source_is_read_as_it_is_written():
             Err(Error::usage("no").hint(format!("say \\"{x}\\" \\
                  twice"))).rather(match e { A => "one way", _ => "another way" });
             let cure = match has(&["not this one"]) { true => "this one", false => r#"or "this" one"# };
-            '"'; track.warn("mind the gap".into()); tell("  hint: carry on"); other("nothing of it"); Reason { hint: Some("wait for it"), kind: "not this" }
+            '"'; track.warn("mind the gap".into()); tell("  hint: carry on"); other("nothing of it"); Reason { hint: Some("wait for it"), kind: "not this" }; const NAMED: &str = "by its name"; e.rather(NAMED)
         }
         #[cfg(test)]
         mod tests { fn g() { e.hint("not a test's"); } }'''
     path = ROOT / "src/example.rs"
     found = hints.hints_of(hints.parsed(path, text))
     assert [literal.text for literal in found] == [
-        'say "{x}" twice', "one way", "another way", "this one", 'or "this" one', "mind the gap", "  hint: carry on", "wait for it",
+        'say "{x}" twice', "one way", "another way", "this one", 'or "this" one', "mind the gap", "  hint: carry on", "wait for it", "by its name",
     ]
     assert hints.pattern("do not exclude {}, or {{x}}").fullmatch("do not exclude costs, or {x}")
 
@@ -135,6 +135,8 @@ FLAGS = [
     ("docs/configuration.md describes every key", "tables --config no_key.toml", []),
     ("did you mean {near}? `last` is the newest one", "schema --dialect duckdb --dest lake --changed-by lst",
      "schema --dialect duckdb --dest lake --changed-by last"),
+    ("0.5 holds back what would soft-delete more than half of a table; 1 holds nothing back", "tables --config much.toml",
+     ["tables --config half.toml", "tables --config none.toml"]),
     ("such as \"90s\" or \"500ms\"", "sync --dest lake --dry-run --config no_duration.toml",
      ["sync --dest lake --dry-run --config seconds.toml", "sync --dest lake --dry-run --config milliseconds.toml"]),
     ("such as duckdb:openai.duckdb or postgres://user@host/database; for other warehouses see `openai-elt schema --help`",
@@ -147,6 +149,8 @@ def test_flags(desk, lake, hint, typed, better):
     desk.env["PATH"] = f"{BIN}:{os.environ['PATH']}"
     desk.write("a_file", "")
     desk.write("no_key.toml", "nothing_like_it = 1\n")
+    for name, value in [("much", 7), ("half", 0.5), ("none", 1)]:
+        desk.write(f"{name}.toml", f"[hold_back]\nshare = {value}\n")
     for name, value in [("no_duration", "soon"), ("seconds", "90s"), ("milliseconds", "500ms")]:
         desk.write(f"{name}.toml", f'[http]\nbackoff = "{value}"\n')
     shown = hinted(desk(*shlex.split(typed), code={1, 3}), hint)
@@ -267,13 +271,20 @@ def test_a_column_that_was_meant(desk):
 def test_variables(desk, org):
     """(the hint, what is set wrongly, what it says to set; None takes the variable away)"""
     key = desk.write("admin.key", org.admin_key)
+    no_text = desk.folder / "no_text.key"
+    no_text.write_bytes(b"\xff\xfe")
     project, project_key = next(iter(org.project_keys.items()))
     entry = "each entry is proj_…=sk-…, with commas between"
     cases = [
         ("set one of them", {"OPENAI_ADMIN_KEY_FILE": str(key)}, {"OPENAI_ADMIN_KEY": None}),
         ("give it a value, or unset {source}", {"OPENAI_ADMIN_KEY": ""}, {"OPENAI_ADMIN_KEY": org.admin_key}),
         ("give it a value, or unset {source}", {"OPENAI_ADMIN_KEY": ""}, {"OPENAI_ADMIN_KEY": None, "OPENAI_ADMIN_KEY_FILE": str(key)}),
-        ("a key is one word: check how it was copied", {"OPENAI_ADMIN_KEY": "sk-admin a"}, {"OPENAI_ADMIN_KEY": org.admin_key}),
+        ("write it as UTF-8 without a byte order mark", {"OPENAI_ADMIN_KEY": None, "OPENAI_ADMIN_KEY_FILE": str(no_text)},
+         {"OPENAI_ADMIN_KEY_FILE": str(key)}),
+        ("the key itself goes into {name}", {"OPENAI_ADMIN_KEY": None, "OPENAI_ADMIN_KEY_FILE": org.admin_key},
+         {"OPENAI_ADMIN_KEY_FILE": None, "OPENAI_ADMIN_KEY": org.admin_key}),
+        ("{file} names a file that this user may read and that holds the value of {name}", {"OPENAI_ADMIN_KEY": None, "OPENAI_ADMIN_KEY_FILE": "gone.key"},
+         {"OPENAI_ADMIN_KEY_FILE": str(key)}),
         ("use https", {"OPENAI_BASE_URL": "http://api.example.com/v1"}, {"OPENAI_BASE_URL": "https://api.example.com/v1"}),
         (entry, {"OPENAI_PROJECT_KEYS": f"{project}="}, {"OPENAI_PROJECT_KEYS": f"{project}={project_key}"}),
         (entry, {"OPENAI_PROJECT_KEYS": f"{project_key}={project}"}, {"OPENAI_PROJECT_KEYS": f"{project}={project_key}"}),

@@ -217,7 +217,7 @@ def test_a_file_that_failed_is_asked_for_again(tmp_path):
         file = logs.add("file-1", [event("e1")], hours_ago=3)
         logs.add("file-2", [event("e2")], hours_ago=2)
         file.signed.append((Answer("", status=500),))
-        hinted(desk.sync("--tables", "log_auth", code={0, 2, 3}), "the next run asks for this file again; the settled cursor does not pass it")
+        hinted(desk.sync("--tables", "log_auth", code={0, 2, 3}), "the next run downloads this file again, until it is read or the source no longer has it")
         file.signed.clear()
         desk.sync("--tables", "log_auth")
         assert rows(desk.folder / "lake", "log_auth") == 2

@@ -30,6 +30,7 @@ NAMED = re.compile(r"\blet (?:hint|cure|warning)\b[^=;]*=")
 FUNCTION = re.compile(r"\bfn (?:\w*(?:hint|cure|warning)\w*|gap|told)\b[^{;]*\{")
 FIELD = re.compile(r"\b(?:hint|cure|warning): *(?!:)")
 CONSTANT = re.compile(r"\b(?:const|static) \w*(?:HINT|CURE)\w*\s*:[^=]*=")
+TEXT = re.compile(r"\b(?:const|static) (\w+) *: *&(?:'static )?str *=")
 # What is looked for in an error is no hint.
 SOUGHT = re.compile(r"\b(?:has|contains|starts_with|ends_with|strip_prefix|strip_suffix|member)\(")
 SPOKEN = re.compile(r"\s*(?:hint|warning): ")
@@ -117,8 +118,11 @@ def hints_of(file: Source) -> list[Literal]:
     spans += [(m.end(), closing(file.code, m.end() - 1)) for m in FUNCTION.finditer(file.code)]
     if pathlib.Path(file.path).stem in ("cure", "cures", "hint", "hints"):
         spans.append((0, len(file.code)))
+    # A text that has a name of its own, in the same file.
+    texts = {m[1]: file.within(m.end(), closing(file.code, m.end())) for m in TEXT.finditer(file.code)}
     sought = [(m.end(), closing(file.code, m.end() - 1)) for m in SOUGHT.finditer(file.code)]
     found = {literal for span in spans for literal in file.within(*span)}
+    found |= {literal for start, end in spans for name in re.findall(r"\b[A-Z][A-Z_]+\b", file.code[start:end]) for literal in texts.get(name, [])}
     found -= {literal for span in sought for literal in file.within(*span)}
     found |= {literal for literal in file.literals if SPOKEN.match(literal.text)}
     return sorted((literal for literal in found if is_sentence(literal.text)), key=lambda each: each.start)
