@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 
 import pytest
 
@@ -133,16 +132,17 @@ def test_rows_that_are_missing(scripted, how):
 
 def test_a_list_that_ends_with_an_empty_page(scripted):
     """The next sync reads it whole; where the source always ends so, the key of a table file says it."""
+    audit = "/organization/audit_logs"
+    events = [{"id": f"audit_log-{n}", "type": "logout.succeeded", "effective_at": 1_700_000_000} for n in (1, 2)]
     hint = "the next sync reads the list again; if its source ends lists so, say `empty_ends = true` in a table file for --schemas"
-    whole = lambda asked: page(user("user-2")) if asked.one("after") else page(user("user-1"), more=True)  # noqa: E731
-    scripted.server.answers[USERS] = [whole]
-    scripted.sync("--tables", "users")
-    scripted.server.answers[USERS] = [lambda asked: page() if asked.one("after") else page(user("user-1"), more=True)]
-    shown = hinted(scripted.sync("--tables", "users", code={2, 3}), hint)
+    flags = ("--tables", "audit_logs", "--since", "2023-11-01")
+    scripted.server.answers[audit] = [lambda asked: page() if asked.one("after") else page(events[0], more=True)]
+    shown = hinted(scripted.sync(*flags, code={2, 3}), hint)
     key = re.search(r"`(empty_ends = true)`", shown)[1]
-    text = (ROOT / "schemas/admin/users.toml").read_text()
-    scripted.write("my/admin/users.toml", text.replace("[paging]\n", f"[paging]\n{key}\n"))
-    scripted.sync("--tables", "users", "--schemas", "my", "--dest", "another")
-    scripted.server.answers[USERS] = [whole]
-    scripted.sync("--tables", "users")
-    assert rows(scripted.folder / "lake", "users") == 2
+    text = (ROOT / "schemas/admin/audit_logs.toml").read_text()
+    scripted.write("my/admin/audit_logs.toml", text.replace("[paging]\n", f"[paging]\n{key}\n"))
+    scripted.sync(*flags, "--schemas", "my", "--dest", "another")
+    assert rows(scripted.folder / "another", "audit_logs") == 1
+    scripted.server.answers[audit] = [lambda asked: page(events[1]) if asked.one("after") else page(events[0], more=True)]
+    scripted.sync(*flags)
+    assert rows(scripted.folder / "lake", "audit_logs") == 2
