@@ -82,7 +82,8 @@ def test_an_entry_is_true(entry):
         file, _, name = tried.partition("::")
         names, text = file_of(file)
         assert name in names, f"there is no {tried}"
-        assert quoted(entry["text"]) in text, f"{file} does not ask whether the hint is shown: {entry['text']}"
+        # Other suites may take what to do out of the message itself.
+        assert not file.startswith("test_hints") or quoted(entry["text"]) in text, f"{file} does not ask whether the hint is shown: {entry['text']}"
 
 
 def test_the_source_is_read_as_it_is_written():

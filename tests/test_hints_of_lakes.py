@@ -315,6 +315,31 @@ def test_a_run_that_goes_on(scripted):
     first.communicate()
 
 
+def test_a_day_that_was_not_answered(scripted):
+    """Without `--strict` the day keeps its rows, and a warning names it."""
+    today = datetime.now(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
+    left_out = []
+
+    def costs(asked):
+        start, end = int(asked.one("start_time")), int(asked.one("end_time") or today.timestamp() + 86400)
+        result = {"object": "organization.costs.result", "amount": {"value": 1.5, "currency": "usd"}, "line_item": "a", "project_id": "p"}
+        days = [day for day in range(start, end, 86400) if day not in left_out]
+        buckets = [{"object": "bucket", "start_time": day, "end_time": day + 86400, "results": [result]} for day in days]
+        return Answer({"object": "page", "data": buckets, "has_more": False, "next_page": None})
+
+    scripted.server.answers["/organization/costs"] = [costs]
+    flags = ("--tables", "costs_totals", "--since", str((today - timedelta(days=6)).date()))
+    scripted.sync(*flags)
+    left_out.append(int((today - timedelta(days=2)).timestamp()))
+    hint = "--strict makes a day that was not answered an error; without it the day keeps its rows, and a warning names it"
+    before = rows(scripted.folder / "lake", "costs_totals")
+    hinted(scripted.sync(*flags, "--strict", code={2, 3}), hint)
+    run = scripted.sync(*flags)
+    day = str((today - timedelta(days=2)).date())
+    assert any(day in warning for warning in run.table("costs_totals")["warnings"])
+    assert rows(scripted.folder / "lake", "costs_totals") == before
+
+
 # ---- warnings -----------------------------------------------------------------------------------------------------
 
 
