@@ -4,8 +4,8 @@
 
 One table (`costs`) of few days; each sync writes every day anew, with other values. A reader reads the whole table
 again and again, at most so many seconds and so many times, while syncs go on without a pause or with `--pause`.
-Printed, for each reader and store: reads, syncs in a second, errors and wrong rows for each 10,000 reads, and what was
-said most. Readers run one after the other, in `.venv-engines`.
+Prints, for each reader and store: reads, syncs per second, errors and wrong rows per 10,000 reads, and the most frequent
+messages. Readers run one after the other, in `.venv-engines`.
 """
 
 from __future__ import annotations
@@ -112,15 +112,15 @@ def race(store: str, readers: list[str], options: argparse.Namespace) -> list[di
             syncs = Syncs(command, env, options.pause)
             syncs.start()
             started = time.monotonic()
-            told = subprocess.run(
+            done = subprocess.run(
                 [str(PYTHON), str(ROOT / "bench/race_reader.py"), reader], input=json.dumps(plan), capture_output=True, text=True,
                 env={**os.environ, "TZ": "UTC"},
             )
             wall = time.monotonic() - started
             syncs.end()
-            if told.returncode != 0:
-                sys.exit(f"{reader}:\n{told.stderr[-3000:]}")
-            results.append({"store": store, "reader": reader, "syncs": syncs.count / wall, **json.loads(told.stdout)})
+            if done.returncode != 0:
+                sys.exit(f"{reader}:\n{done.stderr[-3000:]}")
+            results.append({"store": store, "reader": reader, "syncs": syncs.count / wall, **json.loads(done.stdout)})
             server.asked.clear()
     return results
 

@@ -151,8 +151,10 @@ def main(reader: str, plan: dict) -> dict:
             continue
         if what := is_wrong(rows, plan["days"], plan["rows"]):
             wrong += 1
-            said[what] += 1
-    return {"reads": reads, "errors": errors, "wrong": wrong, "said": dict(said.most_common(5))}
+            said[f"wrong: {what}"] += 1
+    # Wrong rows first: they are what matters, and they are few.
+    most = sorted(said.items(), key=lambda item: (not item[0].startswith("wrong: "), -item[1]))
+    return {"reads": reads, "errors": errors, "wrong": wrong, "said": dict(most[:5])}
 
 
 if __name__ == "__main__":

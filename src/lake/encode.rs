@@ -126,7 +126,7 @@ impl<W: Write + Send> Encoder<W> {
     /// Writes the last row group and the footer; gives the size of the file in bytes.
     pub(super) fn finish(&mut self) -> Result<u64> {
         self.end_row_group()?;
-        self.file.inner_mut().keep();
+        self.file.inner_mut().buffer();
         self.file.finish()?;
         let columns = self.file.schema_descr().num_columns();
         self.file.inner_mut().write_out(columns)?;

@@ -136,8 +136,8 @@ fn properties(table: &Table, schema: &SchemaRef, sample: Option<&RecordBatch>, e
         }
     }
     for field in schema.fields().iter().filter(|field| field.data_type().is_floating()) {
-        // The index of pages is written by the library as it is, with bounds and counts of NaN that
-        // only the newest readers understand.
+        // No column index: the library writes it with bounds of the newer order and counts of NaN, and only
+        // statistics of a column chunk pass `encode::footer`.
         let path = ColumnPath::from(field.name().as_str());
         properties = properties.set_column_statistics_enabled(path, EnabledStatistics::Chunk);
     }

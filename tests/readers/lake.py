@@ -2,7 +2,7 @@
 
 The first sync writes the tables as they are. For the second each table has one column more, `later`; the days that
 it does not read again stay as the first one left them. Three answers are given by hand, so that values at the ends of
-their types and long texts are among them.
+their types, long texts and columns of several pages are among them.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ def make(out: pathlib.Path, names: list[str] | None = None, own: dict[str, str] 
     every = ("--dest", dest, "--config", config, "--tables", ",".join(names))
     try:
         source.fault("/organization/invites", status=200, body=hard_invites(), headers=JSON)
+        codex = f"/chatgpt/v1/analytics/codex/workspaces/{source.workspace_ids[0]}/usage"
+        source.fault(codex, status=200, body=many_rows(), headers=JSON)
         for workspace in source.workspace_ids:
             path = f"/chatgpt/v1/manage/workspaces/{workspace}/usage_limits/users"
             source.fault(path, status=200, body=hard_usage(), headers=JSON)
@@ -67,6 +69,26 @@ def floating() -> list[str]:
         table["name"] for table in catalog()
         if not table["retired"] and any(column["type"] == "float" for column in table["columns"])
     ]
+
+
+def many_rows() -> str:
+    """Usage of so many users, on a day of each version, that a column is several pages and has an index of them."""
+    today = int(datetime.now(timezone.utc).timestamp()) // 86_400 * 86_400
+    rows = [
+        {
+            "object": "workspace.codex.usage.result", "start_time": day, "end_time": day + 86_400, "user_id": f"user-{number}",
+            "actor": {"type": "ACCOUNT_USER", "user_id": f"user-{number}", "email": None if number % 3 else f"{number}@example.com"},
+            "totals": {"threads": number, "turns": number % 5, "credits": number / 8, "cost_usd": None if number % 7 else 0.01},
+            "code_attribution": {
+                "lines_of_code": {"committed_percentage": (number - MANY // 2) / 7}, "commits": {"with_codex_contribution_percentage": -0.0},
+            },
+        }
+        for day in (today - 6 * 86_400, today - 86_400) for number in range(MANY)
+    ]
+    return json.dumps({"object": "page", "data": rows, "has_more": False, "next_page": None})
+
+
+MANY = 21_000  # a page ends at 20,000 rows
 
 
 def tables(lake: pathlib.Path) -> dict[str, list[str]]:

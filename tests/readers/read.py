@@ -27,29 +27,29 @@ NO_SUM = decimal.Decimal(0)
 
 
 def figures(kind: str, values: list) -> dict:
-    """What is told of a column; `values` are Python's: Decimal, int, float, bool, str, date, microseconds."""
+    """Returns the figures of a column; `values` are Python's: Decimal, int, float, bool, str, date, microseconds."""
     some = [value for value in values if value is not None]
-    told = {"kind": kind, "nulls": len(values) - len(some)}
+    result = {"kind": kind, "nulls": len(values) - len(some)}
     if not some:
-        return told
+        return result
     if kind == "decimal":
         total = NO_SUM
         for value in some:
             total = EXACT.add(total, value)
-        told["sum"] = str(total.normalize(EXACT)) if total else "0"
+        result["sum"] = str(total.normalize(EXACT)) if total else "0"
     elif kind == "string":
         coded = [value.encode() for value in some]
-        told |= {"bytes": sum(map(len, coded)), "sum": sum(map(zlib.crc32, coded))}
+        result |= {"bytes": sum(map(len, coded)), "sum": sum(map(zlib.crc32, coded))}
     elif kind == "float":
-        told["sum"] = repr(math.fsum(some))
+        result["sum"] = repr(math.fsum(some))
     elif kind == "date":
         days = [(value - date(1970, 1, 1)).days for value in some]
-        told |= {"first": min(days), "last": max(days), "sum": sum(days)}
+        result |= {"first": min(days), "last": max(days), "sum": sum(days)}
     elif kind == "timestamp":
-        told |= {"first": min(some), "last": max(some), "sum": sum(some)}
+        result |= {"first": min(some), "last": max(some), "sum": sum(some)}
     else:
-        told["sum"] = int(sum(some))
-    return told
+        result["sum"] = int(sum(some))
+    return result
 
 
 # ---- readers that give Arrow ---------------------------------------------------------------------
@@ -116,7 +116,9 @@ def polars_scan(lake, files, types):
     try:
         frame = polars.scan_parquet(newest_first(paths), missing_columns="insert", hive_partitioning=False).collect()
     except TypeError:  # before polars 1.30: no `missing_columns`
-        frame = polars.concat([polars.read_parquet(path) for path in paths], how="diagonal")
+        frames = [polars.read_parquet(path) for path in paths]
+        # 0.20.0 names the zone of an empty file otherwise, and then cannot join it with others.
+        frame = polars.concat([frame for frame in frames if frame.height] or frames, how="diagonal")
     return of_arrow(frame.to_arrow(), types)
 
 

@@ -122,6 +122,8 @@ def test_the_lake_holds_every_table_in_two_versions(lake, held):
     assert sum("99" in found for found in versions.values()) > 0.9 * len(held)
     by_day = [table for table, what in held.items() if "date=" in what["files"][0]]
     assert sum(len(versions[table]) == 2 for table in by_day) > len(by_day) / 2
+    sizes = [parquet.read_metadata(lake / file).num_rows for file in held["codex_usage"]["files"]]
+    assert max(sizes) > 20_000 and min(sizes) == 0, "several pages, and a file without rows"
     assert {kind for what in held.values() for kind, _ in what["columns"].values()} == {
         "string", "int", "float", "bool", "decimal", "date", "timestamp",
     }
@@ -144,14 +146,14 @@ def differences(reader: Reader, held: dict, found: dict) -> list[str]:
         return [found["error"]]
     if found["rows"] != held["rows"]:
         return [f"{found['rows']} rows instead of {held['rows']}"]
-    told = []
+    found_wrong = []
     for name, (kind, values) in held["columns"].items():
         got = {key: int(value) if is_whole(key, value) else value for key, value in found["columns"][name].items()}
         if not same(reader, kind, expected(reader, kind, values), got):
-            told.append(f"{name}: {got} instead of {expected(reader, kind, values)}")
+            found_wrong.append(f"{name}: {got} instead of {expected(reader, kind, values)}")
         if "bounds" in found and found["bounds"][name] != bounds(values):
-            told.append(f"{name}: {found['bounds'][name]} are its bounds instead of {bounds(values)}")
-    return told
+            found_wrong.append(f"{name}: {found['bounds'][name]} are its bounds instead of {bounds(values)}")
+    return found_wrong
 
 
 def is_whole(key: str, value) -> bool:
@@ -170,8 +172,8 @@ def expected(reader: Reader, kind: str, values: list) -> dict:
 def same(reader: Reader, kind: str, expected: dict, got: dict) -> bool:
     if kind == "float" or kind == "decimal" and reader.decimals_are_floats:
         as_floats = {**expected, "kind": "float"}, got
-        sums = [float(told.get("sum", 0)) for told in as_floats]
-        return math.isclose(*sums, rel_tol=1e-9) and all(told["nulls"] == expected["nulls"] for told in as_floats)
+        sums = [float(each.get("sum", 0)) for each in as_floats]
+        return math.isclose(*sums, rel_tol=1e-9) and all(each["nulls"] == expected["nulls"] for each in as_floats)
     return expected == got
 
 

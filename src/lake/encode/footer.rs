@@ -1,10 +1,10 @@
-//! The footer of a file, with the column orders that every reader knows.
+//! The footer of a Parquet file, with the column orders that every reader knows.
 //!
-//! `parquet` writes the column order `IEEE_754_TOTAL_ORDER` for floating-point columns and has no property for it.
-//! Readers whose Thrift definition is older (polars before 2, and others) reject the whole file. So the footer is kept
-//! back until it is complete, and its column orders become `TYPE_ORDER`, which every version of the format has.
-//! Statistics obey the older order as well ([`statistics`]). Writing the footer's Thrift here was the alternative: a
-//! copy of a thousand lines of the library, for one byte a column.
+//! `parquet` writes the column order `IEEE_754_TOTAL_ORDER` for floating-point columns and has no property to change
+//! it. Readers with an older Thrift definition (polars before 2, and others) reject the whole file. So the last bytes
+//! of a file are buffered, and its column orders are replaced by `TYPE_ORDER`, which every version of the format has
+//! and which has the same length. [`statistics`] follows the rules of that order. The rejected alternative was to
+//! write the footer's Thrift here: a copy of a thousand lines of the library to change one byte per column.
 
 use std::io::{self, Write};
 use std::mem;
@@ -14,28 +14,29 @@ use parquet::file::statistics::{Statistics, ValueStatistics};
 
 use super::broken;
 
-/// Writes to `W`, and keeps the footer back.
+/// A writer that passes bytes on to `W` until [`Footer::buffer`], and then buffers the footer.
 pub(super) struct Footer<W> {
     into: W,
-    /// The file's last bytes, once its last row group is written.
-    kept: Option<Vec<u8>>,
+    /// The last bytes of the file; `None` until the last row group is written.
+    buffered: Option<Vec<u8>>,
 }
 
 impl<W: Write> Footer<W> {
     pub(super) fn new(into: W) -> Footer<W> {
-        Footer { into, kept: None }
+        Footer { into, buffered: None }
     }
 
-    /// From now on bytes are kept until [`Footer::write_out`].
-    pub(super) fn keep(&mut self) {
-        self.kept.get_or_insert_default();
+    /// Buffers all bytes from now on, until [`Footer::write_out`].
+    pub(super) fn buffer(&mut self) {
+        self.buffered.get_or_insert_default();
     }
 
-    /// Writes what was kept, the footer of a file of `columns` columns at its end.
+    /// Writes the buffered bytes, which end with the footer of a file of `columns` columns.
+    /// Errors if the footer does not end as expected, or if `W` fails.
     pub(super) fn write_out(&mut self, columns: usize) -> Result<()> {
-        let mut kept = mem::take(&mut self.kept).unwrap_or_default();
-        use_type_orders(&mut kept, columns)?;
-        self.into.write_all(&kept)?;
+        let mut buffered = mem::take(&mut self.buffered).unwrap_or_default();
+        use_type_orders(&mut buffered, columns)?;
+        self.into.write_all(&buffered)?;
         Ok(())
     }
 
@@ -46,8 +47,8 @@ impl<W: Write> Footer<W> {
 
 impl<W: Write> Write for Footer<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match &mut self.kept {
-            Some(kept) => kept.write(bytes),
+        match &mut self.buffered {
+            Some(buffered) => buffered.write(bytes),
             None => self.into.write(bytes),
         }
     }
@@ -57,20 +58,21 @@ impl<W: Write> Write for Footer<W> {
     }
 }
 
-/// The footer's length and the magic number, which end a file.
+/// Bytes at the end of a file: the length of the footer and the magic number.
 const END: usize = 8;
-/// One column order: a union, so a field of its own number with an empty struct, and the union's end.
+/// Bytes of one column order, a Thrift union: the header of its field, the end of an empty struct, the end of the union.
 const ORDER: usize = 3;
 const TYPE_ORDER: [u8; ORDER] = [0x1c, 0, 0];
 const IEEE_754_TOTAL_ORDER: [u8; ORDER] = [0x2c, 0, 0];
-/// The list of column orders is field 7, after `created_by`, field 6; it is the last one of a file without encryption.
+/// The header of the list of column orders: field 7, after `created_by`, field 6. It is the last field of a footer
+/// without encryption.
 const NEXT_LIST: u8 = 0x19;
 
-/// Replaces the column orders of floating-point columns, which are as long.
-/// Errors if the footer does not end with one order a column: a library that writes another footer is not guessed at.
+/// Replaces the column orders of floating-point columns in place.
+/// Errors if the footer does not end with one known order per column, as after an update of the library could be.
 fn use_type_orders(footer: &mut [u8], columns: usize) -> Result<()> {
     let unknown = || broken("the footer does not end with the orders of its columns");
-    // The footer's own end is one more byte.
+    // The byte before is the end of the footer's struct.
     let end = footer.len().checked_sub(END + 1).ok_or_else(unknown)?;
     let begin = columns.checked_mul(ORDER).and_then(|size| end.checked_sub(size)).ok_or_else(unknown)?;
     let (before, rest) = footer.split_at_mut(begin);
@@ -88,7 +90,7 @@ fn use_type_orders(footer: &mut [u8], columns: usize) -> Result<()> {
     Ok(())
 }
 
-/// What stands before the elements of the list: its field, its size and its elements' type.
+/// Returns the header of a list of `size` structs in Thrift's compact form.
 fn list_of_structs(mut size: usize) -> Vec<u8> {
     const STRUCT: u8 = 0x0c;
     const LONG: usize = 15;
@@ -104,14 +106,14 @@ fn list_of_structs(mut size: usize) -> Vec<u8> {
     bytes
 }
 
-/// The statistics of a column as `TYPE_ORDER` asks for: of floating-point numbers no bound is NaN, a bound of zero
-/// covers both zeros, and no NaN are counted.
-pub(super) fn statistics(said: &Statistics) -> Statistics {
-    let Statistics::Double(said) = said else { return said.clone() };
-    let bounds = said.min_opt().zip(said.max_opt()).filter(|(min, max)| !min.is_nan() && !max.is_nan());
+/// Returns the statistics of a column by the rules of `TYPE_ORDER`: no floating-point bound is NaN, a bound of zero
+/// covers both zeros, and there is no count of NaN.
+pub(super) fn statistics(written: &Statistics) -> Statistics {
+    let Statistics::Double(double) = written else { return written.clone() };
+    let bounds = double.min_opt().zip(double.max_opt()).filter(|(min, max)| !min.is_nan() && !max.is_nan());
     let min = bounds.map(|(min, _)| if *min == 0.0 { -0.0 } else { *min });
     let max = bounds.map(|(_, max)| if *max == 0.0 { 0.0 } else { *max });
-    Statistics::Double(ValueStatistics::new(min, max, None, said.null_count_opt(), false))
+    Statistics::Double(ValueStatistics::new(min, max, None, double.null_count_opt(), false))
 }
 
 #[cfg(test)]
