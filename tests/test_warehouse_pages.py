@@ -7,7 +7,6 @@ a program that cuts the script as the real one does and parses each statement (`
 """
 
 import json
-import os
 import pathlib
 import re
 import shlex

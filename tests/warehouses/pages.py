@@ -18,13 +18,6 @@ def section(page: str, heading: str) -> str:
     return sections[heading] if heading else text.split("\n## ")[0]
 
 
-def lines_of(page: str, heading: str) -> list[str]:
-    """The command lines of a section: what is indented."""
-    found = re.findall(r"^ {4}(\S.*)$", section(page, heading), re.M)
-    assert found, f"{page}.md: {heading} tells nothing to run"
-    return found
-
-
 def sql_of(page: str, heading: str) -> list[str]:
     """The statements of a section."""
     blocks = re.findall(r"```sql\n(.*?)```", section(page, heading), re.S)

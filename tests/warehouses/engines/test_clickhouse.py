@@ -1,8 +1,12 @@
 """ClickHouse, the real engine, in this process."""
 
+import json
+
+import pyarrow.parquet as parquet
 import pytest
 from chdb.session import Session
 
+from warehouses.compare import difference, objects
 from warehouses.growth import live, make_up, same
 from warehouses.pages import asking
 from warehouses.sql import SCHEMA, script, statements
@@ -44,6 +48,25 @@ def test_a_growing_lake_is_loaded_exactly(clickhouse, growing):
 
 def test_a_load_that_failed_is_made_up_for(clickhouse, growing):
     make_up(clickhouse, growing)
+
+
+@pytest.mark.parametrize("days", [1, 100], ids=["a day", "all days"])
+@pytest.mark.parametrize("rows", [0, None], ids=["told", "not told"])
+def test_days_that_became_empty_are_emptied(clickhouse, growing, days, rows):
+    """A partition is a month, and nothing replaces one by nothing: neither a day of it, nor all of it."""
+    growing.at("first")
+    clickhouse.run(script("clickhouse", growing))
+    emptied = objects(growing.place, "costs")[-days:]
+    for file in emptied:
+        parquet.write_table(parquet.ParquetFile(file).schema_arrow.empty_table(), file)
+    file = growing.place / "_runs" / f"{growing.newest_run}.json"
+    report = json.loads(file.read_text())
+    written = [{"path": str(path.relative_to(growing.place)), "rows": rows} for path in emptied]
+    file.write_text(json.dumps({**report, "tables": {"costs": {**report["tables"]["costs"], "objects": written}}}))
+    changed = script("clickhouse", growing, "--changed-by", "last")
+    for _ in range(2):
+        clickhouse.run(changed)
+        assert difference(growing.place, "costs", clickhouse.rows("costs")) == ""
 
 
 def test_the_lake_is_read_in_place(clickhouse, growing):
