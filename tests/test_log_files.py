@@ -164,7 +164,7 @@ WRONG = {
 def test_a_file_that_cannot_be_had_waits_in_the_state_and_holds_nothing_else(logs, dest, wrong):
     """The cursor passes it, or every file since then would be read again by each sync; the state names it."""
     before, bad, same_day, later = (
-        logs.add("file-1", [event("e1", 60)], hours_ago=59), logs.add("file-2", [event("e2", 54)], hours_ago=53),
+        logs.add("file-1", [event("e1", 63)], hours_ago=62), logs.add("file-2", [event("e2", 54)], hours_ago=53),
         logs.add("file-3", [event("e3", 53)], hours_ago=52.5), logs.add("file-4", [event("e4", 2)], hours_ago=1),
     )
     good = (bad.body, bad.size, bad.sha256)

@@ -72,7 +72,7 @@ mod tests {
 
     use super::*;
 
-    fn tell<'a>(clock: &Clock, headers: &[(&str, &'a str)]) {
+    fn tell(clock: &Clock, headers: &[(&str, &str)]) {
         clock.observe(|name| headers.iter().find(|(n, _)| *n == name).map(|(_, value)| *value));
     }
 
