@@ -36,6 +36,8 @@ pub(crate) enum Kind {
     HeldBack,
     /// A signal ended the run.
     Interrupted,
+    /// A bug of this program or of a library: report it.
+    Internal,
 }
 
 impl Kind {
@@ -54,6 +56,7 @@ impl Kind {
             Kind::Integrity => "integrity",
             Kind::HeldBack => "held back",
             Kind::Interrupted => "interrupted",
+            Kind::Internal => "internal error",
         }
     }
 }
@@ -93,6 +96,16 @@ impl Error {
     /// Who waited for something that was stopped says no more than that: the run tells why.
     pub(crate) fn interrupted() -> Error {
         Error::new(Kind::Interrupted, "interrupted")
+    }
+
+    /// A panic. The message says where, as far as the panic hook saw it.
+    pub(crate) fn internal() -> Error {
+        Error::new(Kind::Internal, format!("internal error{}", crate::panics::last())).hint(crate::panics::HINT)
+    }
+
+    /// Why a task gave no result: it panicked, or it was stopped.
+    pub(crate) fn of_task(e: &tokio::task::JoinError) -> Error {
+        if e.is_panic() { Error::internal() } else { Error::interrupted() }
     }
 
     pub(crate) fn storage(message: impl Into<String>) -> Error {

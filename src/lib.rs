@@ -15,6 +15,7 @@ mod html_report;
 mod lake;
 mod load;
 mod money;
+mod panics;
 mod plan;
 mod report;
 mod schema;
@@ -33,6 +34,9 @@ use std::time::Duration;
 use chrono::{DateTime, SubsecRound, Utc};
 use clap::Parser;
 use clap::error::ErrorKind;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use cli::{Cli, Command, Exit, Level};
 use error::{Error, Result};
@@ -42,9 +46,18 @@ const FILE_THREADS: usize = 8;
 
 /// The program.
 pub fn main() -> ExitCode {
+    panics::install();
+    match panics::caught(run) {
+        Ok(exit) => ExitCode::from(exit as u8),
+        Err(error) => failed(&error),
+    }
+}
+
+/// Runs the command that was typed.
+fn run() -> Result<Exit> {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(e) => return misused(&e),
+        Err(e) => return Ok(misused(&e)),
     };
     log(cli.log);
     // Whole microseconds, as Parquet keeps them: rows are told apart by this moment.
@@ -57,19 +70,11 @@ pub fn main() -> ExitCode {
         .max_blocking_threads(FILE_THREADS)
         .enable_all()
         .build();
-    let outcome = match runtime {
-        Ok(runtime) => {
-            let outcome = runtime.block_on(command(cli.command, now));
-            // A thread that waits for standard input would be waited for in turn.
-            runtime.shutdown_timeout(Duration::from_secs(1));
-            outcome
-        }
-        Err(e) => Err(Error::usage(format!("no threads could be started: {e}"))),
-    };
-    match outcome {
-        Ok(exit) => ExitCode::from(exit as u8),
-        Err(error) => failed(&error),
-    }
+    let runtime = runtime.map_err(|e| Error::usage(format!("no threads could be started: {e}")))?;
+    let outcome = panics::caught(|| runtime.block_on(command(cli.command, now)));
+    // A thread that waits for standard input would be waited for in turn.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    outcome
 }
 
 async fn command(command: Command, now: DateTime<Utc>) -> Result<Exit> {
@@ -91,11 +96,11 @@ async fn command(command: Command, now: DateTime<Utc>) -> Result<Exit> {
 }
 
 /// A wrong flag is exit 1, not clap's 2, which means something else here.
-fn misused(e: &clap::Error) -> ExitCode {
+fn misused(e: &clap::Error) -> Exit {
     let _ = e.print();
     match e.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
-        _ => ExitCode::from(Exit::Usage as u8),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Good,
+        _ => Exit::Usage,
     }
 }
 
@@ -116,5 +121,8 @@ fn log(level: Level) {
         Level::Debug => tracing::Level::DEBUG,
         Level::Trace => tracing::Level::TRACE,
     };
-    let _ = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_ansi(false).try_init();
+    // Libraries of the stores' credentials quote whole responses: what of it people need is in our errors.
+    let ours = filter_fn(|event| !["aws_", "google_cloud"].iter().any(|theirs| event.target().starts_with(theirs)));
+    let lines = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_ansi(false).finish();
+    let _ = lines.with(ours).try_init();
 }

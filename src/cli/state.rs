@@ -85,6 +85,10 @@ fn repeated(of: &StateOf) -> String {
 async fn reset(patterns: &[String], of: &StateOf) -> Result<()> {
     let (lake, file) = open(of)?;
     let lease = Lease::take(&lake, "state reset", &CancellationToken::new()).await?;
+    lease.during(forget(patterns, of, &file)).await
+}
+
+async fn forget(patterns: &[String], of: &StateOf, file: &StateFile) -> Result<()> {
     let mut state = file.load().await?;
     for pattern in patterns {
         if !state.tables.keys().any(|name| glob(pattern, name)) {
@@ -97,7 +101,6 @@ async fn reset(patterns: &[String], of: &StateOf) -> Result<()> {
     let forgotten: Vec<String> = state.tables.keys().filter(|name| chosen(name)).cloned().collect();
     state.tables.retain(|name, _| !chosen(name));
     file.save(&state).await?;
-    lease.release().await;
     tell(&format!("forgotten: {}; the next sync reads their whole history again", forgotten.join(", ")));
     Ok(())
 }
@@ -111,12 +114,16 @@ async fn rebuild(of: &StateOf) -> Result<()> {
     let (lake, file) = open(of)?;
     let catalog = Catalog::load(None)?;
     let lease = Lease::take(&lake, "state rebuild", &CancellationToken::new()).await?;
+    lease.during(derive(&catalog, of, &lake, &file)).await
+}
+
+async fn derive(catalog: &Catalog, of: &StateOf, lake: &Lake, file: &StateFile) -> Result<()> {
     let mut newest: BTreeMap<String, Found> = BTreeMap::new();
     for found in lake.objects().await? {
         // In the order of their paths, which is that of the days.
         newest.insert(found.table.clone(), found);
     }
-    let reports = reports(&lake).await?;
+    let reports = reports(lake).await?;
     let mut untold = Vec::new();
     let mut state = State::default();
     for (name, found) in newest {
@@ -127,7 +134,7 @@ async fn rebuild(of: &StateOf) -> Result<()> {
         let settled = if table.policy == Policy::Replace { midnight(settled) } else { settled };
         let told = reports.iter().rev().find_map(|r| r.tables.get(&name));
         let settled = match told {
-            Some(of) => of.settled_after.map(|told| told.min(settled)),
+            Some(report) => report.settled_after.map(|told| told.min(settled)),
             None => {
                 untold.push(name.clone());
                 Some(settled)
@@ -137,7 +144,6 @@ async fn rebuild(of: &StateOf) -> Result<()> {
         state.set_cursor(&name, settled);
     }
     file.replace(&state).await?;
-    lease.release().await;
     tell(&format!("the state of {} was derived from the lake", counted(state.tables.len() as u64, "table")));
     if !untold.is_empty() {
         let names = untold.join(", ");

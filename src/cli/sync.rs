@@ -12,10 +12,10 @@ use tokio_util::sync::CancellationToken;
 use super::{Common, Exit, Format};
 use crate::config::{self, Access, File, Selection};
 use crate::console::{data, tell};
-use crate::error::{Error, Result};
-use crate::fetch::Retry;
-use crate::fetch::{Client, Clock};
+use crate::error::{Error, Kind, Result};
+use crate::fetch::{Client, Clock, Retry};
 use crate::lake::{Lake, Lease, State, StateFile};
+use crate::panics;
 use crate::plan::Wish;
 use crate::report::{Progress, RunReport, Track, attention, summary};
 use crate::schema::{Catalog, duration_seconds};
@@ -167,6 +167,25 @@ pub(crate) async fn perform(plan: Plan, now: DateTime<Utc>) -> Result<RunReport>
     let stop = CancellationToken::new();
     let signals = tokio::spawn(stop_on_signal(stop.clone()));
     let lease = Lease::wait(&lake, &run_id, &stop, plan.lock_wait).await?;
+    let work = under_lease(plan, run_id, &lake, state_file, &stop, now);
+    let report = lease.during(async {
+        let done = panics::caught_async(work).await;
+        lake.at_rest().await;
+        done
+    });
+    let report = report.await;
+    signals.abort();
+    report
+}
+
+async fn under_lease(
+    plan: Plan,
+    run_id: String,
+    lake: &Arc<Lake>,
+    state_file: StateFile,
+    stop: &CancellationToken,
+    now: DateTime<Utc>,
+) -> Result<RunReport> {
     let state = state_file.load().await?;
     let tracks: BTreeMap<String, Arc<Track>> =
         plan.chosen.iter().map(|name| (name.clone(), Track::new(name))).collect();
@@ -180,29 +199,29 @@ pub(crate) async fn perform(plan: Plan, now: DateTime<Utc>) -> Result<RunReport>
             stop.cancel();
         })
     });
-    let mut report = RunReport::begun(run_id, &lake, now);
-    let begun = Begun { plan, lake: Arc::clone(&lake), state_file, state, sources, now, stop: stop.clone() };
-    let read = crate::sync::run_apart(begun.read(tracks.clone(), report.clone())).await;
+    let mut report = RunReport::begun(run_id, lake, now);
+    let begun = Begun { plan, lake: Arc::clone(lake), state_file, state, sources, now, stop: stop.clone() };
+    let read = crate::sync::run_apart(begun.read(tracks.clone(), report.clone())).await.and_then(|read| read);
     lake.at_rest().await;
-    signals.abort();
     clock.inspect(|clock| clock.abort());
     progress.stop();
-    let began = match read.and_then(|read| read) {
-        Ok(began) => began,
-        Err(error) => {
-            lease.release().await;
-            return Err(error);
+    let unended: Vec<_> = tracks.values().filter(|track| track.ended().is_none()).collect();
+    let began = match read {
+        // The bug is then that of the tables that it ended.
+        Err(bug) if bug.kind == Kind::Internal && !unended.is_empty() => {
+            unended.iter().for_each(|track| track.end("failed", Some(&bug)));
+            now
         }
+        read => read?,
     };
     report.tables = tracks.iter().map(|(name, track)| (name.clone(), track.report())).collect();
     report.interrupted = stop.is_cancelled();
     report.started_at = began;
     report.finished_at = Some(Utc::now() + (began - now));
     report.exit_code = Some(exit_of(&report) as u8);
-    if let Err(error) = report.keep(&lake).await {
+    if let Err(error) = report.keep(lake).await {
         tracing::warn!(%error, "the run report could not be kept");
     }
-    lease.release().await;
     Ok(report)
 }
 

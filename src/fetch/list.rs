@@ -64,7 +64,7 @@ impl List {
         let first = self.page == 0;
         self.page += 1;
         let answer = match self.coming.take() {
-            Some(coming) => coming.await.map_err(|_| Error::interrupted())?,
+            Some(coming) => coming.await.map_err(|e| Error::of_task(&e))?,
             None if first => self.client.send(&self.call, &self.meter).await,
             None => return Ok(None),
         };

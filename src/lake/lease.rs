@@ -25,6 +25,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{Lake, reason, storage};
 use crate::console::plain;
 use crate::error::{Error, Kind, Result};
+use crate::panics;
 
 /// How long a dead holder's lease lasts in an object store.
 const LIFETIME: Duration = Duration::from_secs(60);
@@ -206,6 +207,13 @@ impl Lease {
         Ok(Lease { held: Held::Store { lake: Arc::clone(lake), path, renewal, over } })
     }
 
+    /// Does work that needs the lease, and gives the lease back however the work ends.
+    pub(crate) async fn during<T>(self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let done = panics::caught_async(work).await;
+        self.release().await;
+        done
+    }
+
     /// Gives it back at once instead of letting it run out.
     pub(crate) async fn release(self) {
         let outcome = match self.held {
@@ -261,14 +269,22 @@ async fn renew(
     lost: CancellationToken,
     over: CancellationToken,
 ) -> UpdateVersion {
+    // Whatever ends this task too early, a panic too: nobody renews any more, so the run must end.
+    let unrenewed = lost.clone().drop_guard();
     let mut good_until = tokio::time::Instant::now() + LIFETIME;
     loop {
         tokio::select! {
             () = tokio::time::sleep(RENEWAL) => {}
-            () = over.cancelled() => return version,
+            () = over.cancelled() => {
+                unrenewed.disarm();
+                return version;
+            }
         }
         let asked = tokio::time::Instant::now();
-        match write(&lake, &path, &holder, LIFETIME, PutMode::Update(version.clone())).await {
+        let renewal = write(&lake, &path, &holder, LIFETIME, PutMode::Update(version.clone()));
+        // With the last version in hand the lease can still be given back.
+        let Ok(renewed) = panics::caught_async(async { Ok(renewal.await) }).await else { return version };
+        match renewed {
             Ok(renewed) => {
                 version = renewed;
                 good_until = asked + LIFETIME;

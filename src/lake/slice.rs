@@ -257,7 +257,7 @@ impl Slice {
     /// Waits for the writer; none before the first rows, and after an error.
     async fn writer_back(&mut self) -> Option<Result<Writer>> {
         let writer = self.writing.take()?.await;
-        Some(writer.unwrap_or_else(|_| Err(Error::interrupted())))
+        Some(writer.unwrap_or_else(|e| Err(Error::of_task(&e))))
     }
 
     /// Settles the old rows and completes the object. `stop` is heeded up to there: what began to appear does.

@@ -36,6 +36,7 @@ use crate::FILE_THREADS;
 use crate::error::{Error, Kind, Result};
 use crate::fetch::{agrees, corrected};
 use crate::lake::{Lake, Parents, State, StateFile};
+use crate::panics;
 use crate::plan::Wish;
 use crate::report::{RunReport, Track, counted};
 use crate::schema::{Catalog, Policy, Surface, Table};
@@ -220,7 +221,8 @@ pub(crate) async fn run_apart<T: Send + 'static>(work: impl Future<Output = T> +
         let _ = end.send(done);
     };
     std::thread::Builder::new().name("reader".to_string()).spawn(work).map_err(failed)?;
-    ended.await.map_err(|_| Error::usage("reading ended in a bug; please report it"))
+    // The thread drops its end unused only by a panic.
+    ended.await.map_err(|_| Error::internal())
 }
 
 /// Syncs the tables that have a track; each one's end is noted there.
@@ -242,18 +244,18 @@ pub(crate) async fn run(run: Arc<Run>) {
             let (run, room) = (Arc::clone(&run), Arc::clone(&room));
             running.spawn(async move {
                 let _room = room.acquire_owned().await;
-                let good = guarded(&run, &table, parent).await;
+                let ended = panics::caught_async(async { Ok(guarded(&run, &table, parent).await) }).await;
+                let good = ended.unwrap_or_else(|bug| {
+                    group(&run, &table).iter().for_each(|t| run.track(t).end("failed", Some(&bug)));
+                    false
+                });
                 (table.name.clone(), good)
             });
         }
         let Some(done) = running.join_next().await else { break };
-        match done {
-            Ok((name, good)) => {
-                ended.insert(name, good);
-            }
-            // A task that was stopped says nothing more.
-            Err(e) if e.is_cancelled() => {}
-            Err(e) => tracing::error!(error = %e, "a table ended in a bug; please report it"),
+        // A task that was stopped says nothing more; a panic was caught inside.
+        if let Ok((name, good)) = done {
+            ended.insert(name, good);
         }
     }
 }

@@ -270,7 +270,7 @@ impl Sink {
             lake.settle(all(folders)?.concat()).await
         };
         let done = lake_of.write(work).detach().await;
-        done.map_err(|_| Error::interrupted())?
+        done.map_err(|e| Error::of_task(&e))?
     }
 
     /// The parents, with the days that each of them answered for where another day's rows stay.

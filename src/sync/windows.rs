@@ -150,7 +150,7 @@ impl Windows<'_> {
                 reads.push_back((room, read(window)));
             }
             let Some((_room, read)) = reads.pop_front() else { break };
-            let pieces = read.await.map_err(|_| Error::interrupted())?;
+            let pieces = read.await.map_err(|e| Error::of_task(&e))?;
             if !is_told {
                 if self.is_other_time(planned) {
                     abandon(pieces).await;
