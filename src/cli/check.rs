@@ -29,11 +29,18 @@ struct Finding {
     status: &'static str,
     detail: String,
     cure: Option<String>,
+    /// The destination: as whom it is written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identity: Option<String>,
 }
 
 impl Finding {
     fn new(name: &str, surface: Surface, status: &'static str) -> Finding {
-        Finding { name: name.to_string(), surface: surface.name(), status, detail: String::new(), cure: None }
+        Finding::of(name, surface.name(), status)
+    }
+
+    fn of(name: &str, surface: &'static str, status: &'static str) -> Finding {
+        Finding { name: name.to_string(), surface, status, detail: String::new(), cure: None, identity: None }
     }
 
     fn failed(name: &str, surface: Surface, error: &Error) -> Finding {
@@ -70,7 +77,7 @@ pub(crate) async fn command(args: &super::Check, now: DateTime<Utc>) -> Result<E
     let chosen = selection.choose(&catalog, &access)?;
     let mut findings = Vec::new();
     if let Some(dest) = args.dest.as_ref().or(file.dest.as_ref()) {
-        findings.push(destination(dest).await);
+        findings.push(destination(dest).await?);
     }
     let mut askers = Vec::new();
     for access in access {
@@ -216,23 +223,27 @@ fn text_at(record: &str, pointer: &Pointer) -> Option<String> {
     value.pointer(&pointer.to_string())?.as_str().map(str::to_string)
 }
 
-async fn destination(dest: &str) -> Finding {
-    let about =
-        Finding { name: dest.to_string(), surface: "destination", status: "ok", detail: String::new(), cure: None };
+/// Whether the destination can be written, and as whom. One that is not configured is an error: then nothing is asked.
+async fn destination(dest: &str) -> Result<Finding> {
+    let about = Finding::of(dest, "destination", "ok");
     let there = dest.contains("://") || std::path::Path::new(dest).exists();
-    let tried = async { Lake::open(dest)?.probe().await };
-    let outcome = tried.await;
+    let (outcome, identity) = match Lake::open(dest) {
+        Ok(lake) => (lake.probe().await, lake.whom().await),
+        Err(error) if error.kind == Kind::Usage => return Err(error),
+        Err(error) => (Err(error), None),
+    };
     if !there {
         // Only tried: a folder that was not there is not there afterwards. Fails when it is not empty.
         let folder = std::path::Path::new(dest);
         let _ = std::fs::remove_dir(folder.join("_state")).and_then(|()| std::fs::remove_dir(folder));
     }
-    match outcome {
+    let about = Finding { identity, ..about };
+    Ok(match outcome {
         Ok(()) => about,
         Err(error) => {
             Finding { status: "not usable", detail: error.to_string(), cure: error.cure().map(str::to_string), ..about }
         }
-    }
+    })
 }
 
 /// Whether the keys are of another organization, workspace or project than the destination's; none when they are not.
@@ -251,7 +262,7 @@ async fn whose(dest: Option<&String>, askers: &[Asker]) -> Option<Finding> {
     };
     let name = dest.map_or("keys", String::as_str).to_string();
     let cure = error.cure().map(str::to_string);
-    Some(Finding { name, surface: "destination", status: "another owner", detail: error.to_string(), cure })
+    Some(Finding { name, surface: "destination", status: "another owner", detail: error.to_string(), cure, identity: None })
 }
 
 fn print(findings: &[Finding], format: Format) -> Result<()> {
@@ -263,6 +274,11 @@ fn print(findings: &[Finding], format: Format) -> Result<()> {
     let rows: Vec<Vec<String>> =
         findings.iter().map(|f| vec![f.name.clone(), f.surface.to_string(), f.status.to_string()]).collect();
     data(&text_table(&["what", "surface", "status"], &rows, &[false; 3]));
+    for finding in findings {
+        if let Some(identity) = &finding.identity {
+            data(&format!("\n{}: requests are sent as {identity}\n", finding.name));
+        }
+    }
     // One cure is often that of many tables: say it once, with all their names.
     let mut cures: BTreeMap<(&str, &str), Vec<&Finding>> = BTreeMap::new();
     for finding in findings.iter().filter(|f| f.is_bad()) {

@@ -32,6 +32,7 @@ pub(crate) async fn command(args: &super::Load) -> Result<Exit> {
     }
     let address = Address::parse(&args.to)?;
     let lake = Lake::existing(&destination(args.dest.as_ref(), &file)?)?;
+    lake.must_be_there().await?;
     let held = all(&lake).await?;
     let tables = fitted(&lake, &held, chosen(&catalog, &args.choice, Some(&held))?).await?;
     for unknown in held.keys().filter(|name| catalog.get(name).is_none()) {

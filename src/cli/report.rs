@@ -16,6 +16,7 @@ use crate::lake::{Lake, StateFile};
 pub(crate) async fn command(args: &super::Report, now: DateTime<Utc>) -> Result<Exit> {
     let (catalog, file) = catalog(&args.common)?;
     let lake = Lake::existing(&destination(args.dest.as_ref(), &file)?)?;
+    lake.must_be_there().await?;
     let elsewhere = args.state.clone().or(file.state);
     let state = StateFile::open(&lake, elsewhere.as_deref())?.load().await?;
     let days = (day("--since", args.since.as_ref())?, day("--until", args.until.as_ref())?);

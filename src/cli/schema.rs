@@ -22,7 +22,10 @@ pub(crate) async fn command(args: &super::Schema) -> Result<Exit> {
     let dest = args.dest.as_ref().or(file.dest.as_ref());
     let lake = dest.map(|d| Lake::existing(d)).transpose()?;
     let held = match &lake {
-        Some(lake) => Some(all(lake).await?),
+        Some(lake) => {
+            lake.must_be_there().await?;
+            Some(all(lake).await?)
+        }
         None => None,
     };
     let runs = match &args.changed_since {

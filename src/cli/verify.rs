@@ -47,6 +47,7 @@ struct Outcome {
 pub(crate) async fn command(args: &super::Verify) -> Result<Exit> {
     let (catalog, file) = catalog(&args.common)?;
     let lake = Lake::existing(&destination(args.dest.as_ref(), &file)?)?;
+    lake.must_be_there().await?;
     if args.totals {
         return super::totals::command(args, &lake, &catalog).await;
     }
@@ -63,7 +64,7 @@ pub(crate) async fn command(args: &super::Verify) -> Result<Exit> {
     }
     let gone = word.objects.into_keys().map(|path| differ(path, "a run wrote it, and it is not there"));
     outcome.differences.extend(gone);
-    let strange = lake.strangers().await?.into_iter();
+    let strange = lake.strangers(&catalog).await?.into_iter();
     outcome.differences.extend(strange.map(|path| differ(path, "not written by openai-elt, and a glob reads it")));
     show(&outcome, args.format)?;
     Ok(if outcome.differences.is_empty() { Exit::Good } else { Exit::Integrity })
@@ -145,7 +146,9 @@ fn show(outcome: &Outcome, format: Format) -> Result<()> {
         "{} and {} read back: {}",
         counted(outcome.objects, "object"),
         counted(outcome.rows, "row"),
-        if rows.is_empty() {
+        if outcome.objects == 0 && rows.is_empty() {
+            "no run has written an object yet".to_string()
+        } else if rows.is_empty() {
             "all as their runs wrote them".to_string()
         } else {
             counted(rows.len() as u64, "difference")

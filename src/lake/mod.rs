@@ -5,10 +5,14 @@
 //! every instant, and no reader needs a manifest.
 
 mod appear;
+mod aws;
 mod blob;
 mod encode;
 mod equals;
 mod fate;
+mod folders;
+mod google;
+mod identity;
 mod key_filter;
 mod key_marks;
 mod key_runs;
@@ -18,6 +22,7 @@ mod lease;
 mod losses;
 #[cfg(test)]
 mod model;
+mod open;
 mod owner;
 mod ranges;
 mod read;
@@ -26,6 +31,7 @@ mod slice;
 mod state;
 mod trouble;
 mod upload;
+mod variables;
 mod verify;
 mod versions;
 mod writer;
@@ -46,6 +52,7 @@ use crate::error::{Error, Result};
 use crate::schema::Table;
 use appear::Complete;
 pub(crate) use fate::{ParentFate, Parents};
+use identity::Identity;
 pub(crate) use key_set::KeySet;
 pub(crate) use keys::{KeyMap, hash_texts, hashes};
 pub(crate) use lease::Lease;
@@ -79,6 +86,8 @@ pub(crate) struct Lake {
     writers: Option<Handle>,
     /// Names that old rows may have as their project, and the id of each: they are read as rows of that id.
     renamed: Arc<BTreeMap<String, String>>,
+    /// As whom requests are sent.
+    identity: Identity,
 }
 
 impl Lake {
@@ -100,9 +109,19 @@ impl Lake {
 
     /// Opens a destination that must be there already.
     pub(crate) fn existing(dest: &str) -> Result<Lake> {
-        if scheme(dest).is_none() && !FilePath::new(dest).exists() {
-            return Err(Error::usage(format!("the destination {dest} is not there"))
-                .hint("give --dest the folder that was synced to"));
+        if let None | Some("file") = scheme(dest) {
+            let path = FilePath::new(dest.trim_start_matches("file://"));
+            match path.metadata().and_then(|_| path.canonicalize()) {
+                Ok(_) => {}
+                Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
+                    return Err(Error::storage(format!("the destination {dest} cannot be read: {}", reason(&e)))
+                        .hint("let this user read the folder and those on the way to it, or run as its owner"));
+                }
+                Err(_) => {
+                    return Err(Error::usage(format!("the destination {dest} is not there"))
+                        .hint("give --dest the folder that was synced to"));
+                }
+            }
         }
         Lake::open(dest)
     }
@@ -130,29 +149,16 @@ impl Lake {
             tasks: TaskTracker::new(),
             writers: Handle::try_current().ok(),
             renamed: Arc::default(),
+            identity: Identity::default(),
         })
     }
 
     fn url(dest: &str) -> Result<Lake> {
-        let url = url::Url::parse(dest).map_err(|e| Error::usage(format!("{dest} is not a URL: {e}")))?;
-        if url.query().is_some() || url.fragment().is_some() {
-            return Err(Error::usage(format!(
-                "the destination {dest} holds a `?` or a `#`, which end the path of a URL"
-            ))
-            .hint("write %3F for `?`, %23 for `#` and %25 for `%`"));
-        }
-        let known = ["AWS_", "GOOGLE_", "AZURE_"];
-        let options = std::env::vars().filter(|(name, _)| known.iter().any(|k| name.starts_with(k)));
-        let options = options.map(|(name, value)| (name.to_ascii_lowercase(), value));
-        let (store, root) = object_store::parse_url_opts(&url, options).map_err(|e| {
-            Error::usage(format!("the destination {dest} cannot be opened: {e}"))
-                .hint("a destination is a folder, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix")
-        })?;
-        Ok(Lake::remote(Arc::from(store), root, dest))
+        let opened = open::open(dest)?;
+        Ok(Lake { identity: opened.identity, ..Lake::remote(opened.store, opened.root, dest) })
     }
 
     /// A lake at the root of a store.
-    #[cfg(test)]
     pub(crate) fn of(store: Arc<dyn ObjectStore>) -> Lake {
         Lake::remote(store, Path::default(), "memory")
     }
@@ -160,7 +166,7 @@ impl Lake {
     fn remote(store: Arc<dyn ObjectStore>, root: Path, shown: &str) -> Lake {
         let writers = Handle::try_current().ok();
         let (folder, tasks, renamed) = (None, TaskTracker::new(), Arc::default());
-        Lake { store, root, shown: shown.to_string(), folder, tasks, writers, renamed }
+        Lake { store, root, shown: shown.to_string(), folder, tasks, writers, renamed, identity: Identity::default() }
     }
 
     /// The same destination, with the rows of these project names read as rows of their project's id.
@@ -195,6 +201,11 @@ impl Lake {
         if tokio::time::timeout(LONGEST, self.tasks.wait()).await.is_err() {
             tracing::warn!("unfinished uploads were not taken back in time");
         }
+    }
+
+    /// As whom requests to the store are sent, in words. `None` for a folder.
+    pub(crate) async fn whom(&self) -> Option<String> {
+        self.identity.words().await
     }
 
     pub(crate) fn shown(&self) -> &str {
@@ -294,13 +305,7 @@ impl Lake {
 
     /// The days of which the table has an object.
     pub(crate) async fn days(&self, table: &Table) -> Result<BTreeSet<NaiveDate>> {
-        let prefix = self.path(&[&table.name]);
-        let listed = self.store.list(Some(&prefix)).try_collect::<Vec<_>>().await;
-        let objects = match listed {
-            Ok(objects) => objects,
-            Err(object_store::Error::NotFound { .. }) => Vec::new(),
-            Err(e) => return Err(storage(&e, &self.shown)),
-        };
+        let objects = self.below(&table.name).await?;
         let day = |path: &Path| {
             let mut parts = path.parts().collect::<Vec<_>>().into_iter().rev();
             let (object, folder) = (parts.next()?, parts.next()?);

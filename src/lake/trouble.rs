@@ -10,11 +10,39 @@ use object_store::Error as StoreError;
 use crate::console::plain;
 use crate::error::Error;
 
+/// No credentials could be got for a request: what was tried, and what to do.
+#[derive(Debug)]
+pub(super) struct NoCredentials {
+    message: String,
+    hint: &'static str,
+}
+
+impl NoCredentials {
+    #[cfg_attr(not(any(feature = "aws-profiles", feature = "google-federation")), expect(dead_code))]
+    pub(super) fn new(message: String, hint: &'static str) -> NoCredentials {
+        NoCredentials { message, hint }
+    }
+}
+
+impl std::fmt::Display for NoCredentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for NoCredentials {}
+
 /// `shown` is the destination as the user wrote it.
 pub(super) fn storage(e: &StoreError, shown: &str) -> Error {
     let mut cause: &dyn std::error::Error = e;
     let (mut io, mut unspeakable) = (None, false);
     loop {
+        if let Some(missing) = cause.downcast_ref::<NoCredentials>() {
+            return Error::storage(format!("the destination {shown}: {missing}")).hint(missing.hint);
+        }
+        if cause.downcast_ref::<tokio::task::JoinError>().is_some_and(tokio::task::JoinError::is_panic) {
+            return Error::internal();
+        }
         unspeakable |= cause.is::<object_store::path::Error>();
         if let Some(e) = cause.downcast_ref::<std::io::Error>() {
             io = Some(e.kind());
@@ -46,8 +74,8 @@ fn hint(e: &StoreError, io: Option<ErrorKind>, said: &str, remote: bool) -> &'st
             StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. } => {
                 "the store refused these credentials (AWS_*, GOOGLE_*, AZURE_*), or they may not do this there"
             }
-            _ if has(&["Connection refused", "dns error"]) => {
-                "see whether the endpoint is right (AWS_ENDPOINT_URL, AZURE_ENDPOINT) and run again; nothing of the slice was changed"
+            _ if has(&["Connection refused", "dns error", "tunnel"]) => {
+                "see whether the endpoint is right (AWS_ENDPOINT_URL, AZURE_STORAGE_ENDPOINT), and the proxy if HTTPS_PROXY names one, and run again; nothing of the slice was changed"
             }
             _ => SAFE,
         };
@@ -57,7 +85,9 @@ fn hint(e: &StoreError, io: Option<ErrorKind>, said: &str, remote: bool) -> &'st
             "the disk is full: free some space and run again; what was committed stays"
         }
         (Some(ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem), _)
-        | (_, StoreError::PermissionDenied { .. }) => "this user may not write there",
+        | (_, StoreError::PermissionDenied { .. }) => {
+            "this user may not read or write that: give it the right to, or run as the user who owns it"
+        }
         _ => SAFE,
     }
 }

@@ -1,6 +1,6 @@
 //! Reading objects back: to compare them with the run reports, and to derive the state from them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow_array::Array;
 use arrow_array::cast::AsArray;
@@ -19,7 +19,7 @@ use super::read::{OldRows, open_at};
 use super::{Lake, OBJECT, hex, storage};
 use crate::error::{Error, Result};
 use crate::plan::day;
-use crate::schema::Table;
+use crate::schema::{Catalog, Table};
 
 /// An object of the lake.
 #[derive(Clone, Debug)]
@@ -105,19 +105,26 @@ impl Lake {
         Ok(got.into_stream().map_err(move |e| storage(&e, &shown)).boxed())
     }
 
-    /// Parquet files in the folders of tables that are no slice's object: a glob reads them as rows.
-    pub(crate) async fn strangers(&self) -> Result<Vec<String>> {
-        let listed = self.listed().await?.into_iter();
-        let strange = listed.filter(|meta| {
+    /// Parquet files in the folders of tables that are no slice's object: a glob reads them as rows. A folder is a
+    /// table's if the catalog has it, or if it holds an object of ours.
+    pub(crate) async fn strangers(&self, catalog: &Catalog) -> Result<Vec<String>> {
+        let (mut ours, mut strange) = (BTreeSet::new(), Vec::new());
+        for meta in self.listed().await? {
             let path = self.relative(&meta.location);
-            path.ends_with(".parquet") && !path.starts_with('_') && self.found(meta.clone()).is_none()
-        });
-        Ok(strange.map(|meta| self.relative(&meta.location)).collect())
-    }
-
-    async fn listed(&self) -> Result<Vec<ObjectMeta>> {
-        let prefix = Some(&self.root).filter(|root| !root.as_ref().is_empty());
-        self.store.list(prefix).try_collect().await.map_err(|e| storage(&e, &self.shown))
+            match self.found(meta) {
+                Some(found) => {
+                    ours.insert(found.table);
+                }
+                None if path.ends_with(".parquet") && !path.starts_with('_') => strange.push(path),
+                None => {}
+            }
+        }
+        let of_table = |path: &String| {
+            let folder = path.split_once('/').map(|(folder, _)| folder);
+            folder.is_some_and(|folder| ours.contains(folder) || catalog.get(folder).is_some())
+        };
+        strange.retain(of_table);
+        Ok(strange)
     }
 
     /// Reads an object whole.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use chrono::NaiveDate;
+use object_store::memory::InMemory;
 use tokio_util::sync::CancellationToken;
 
 use super::catalog;
@@ -21,7 +22,7 @@ impl Slices {
     /// None when the catalog has no such table.
     pub fn new(table: &str) -> Option<Slices> {
         let table = Arc::clone(catalog().get(table)?);
-        let lake = Arc::new(Lake::open("memory:///").ok()?);
+        let lake = Arc::new(Lake::of(Arc::new(InMemory::new())));
         let runtime = tokio::runtime::Builder::new_current_thread().build().ok()?;
         Some(Slices { table, lake, runtime })
     }
