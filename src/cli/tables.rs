@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use super::{Exit, ListFormat};
 use crate::console::data;
 use crate::error::{Error, Result};
-use crate::report::text_table;
 use crate::schema::{Catalog, Method, Parameter, Parameters, Policy, Surface, Table, glob};
 
 pub(crate) fn command(args: &super::Tables) -> Result<Exit> {
@@ -37,21 +36,41 @@ fn chosen(catalog: &Catalog, names: &[String]) -> Result<Vec<Arc<Table>>> {
 }
 
 fn text(tables: &[Arc<Table>], with_columns: bool) -> String {
-    let rows: Vec<Vec<String>> =
-        tables.iter().map(|t| vec![t.name.clone(), t.surface.name().to_string(), kind(t), t.doc.clone()]).collect();
-    let mut text = text_table(&["table", "surface", "kept as", "what a row is"], &rows, &[false; 4]);
+    let mut text = String::new();
+    for table in tables {
+        let _ = writeln!(text, "{}  ({}, {})", table.name, table.surface.name(), kind(table));
+        wrapped(&table.doc, &mut text);
+    }
     for table in tables.iter().filter(|_| with_columns) {
-        let rows: Vec<Vec<String>> =
-            table.columns.iter().map(|c| vec![c.name.clone(), c.kind.name().to_string(), c.doc.clone()]).collect();
-        let _ = write!(
-            text,
-            "\n{} (key: {})\n{}",
-            table.name,
-            key(table),
-            text_table(&["column", "type", "what it holds"], &rows, &[false; 3])
-        );
+        let _ = writeln!(text, "\n{}", table.name);
+        wrapped(&format!("key: {}", key(table)), &mut text);
+        for column in &table.columns {
+            let _ = writeln!(text, "  {}  {}", column.name, column.kind.name());
+            wrapped(&column.doc, &mut text);
+        }
     }
     text
+}
+
+/// Sentences below their head, set in, in lines that fit a terminal of 80 columns.
+fn wrapped(sentences: &str, text: &mut String) {
+    const WIDTH: usize = 80;
+    const SET_IN: &str = "      ";
+    let mut line = String::new();
+    for word in sentences.split_whitespace() {
+        let longer = SET_IN.len() + line.chars().count() + 1 + word.chars().count();
+        if !line.is_empty() && longer > WIDTH {
+            let _ = writeln!(text, "{SET_IN}{line}");
+            line.clear();
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    if !line.is_empty() {
+        let _ = writeln!(text, "{SET_IN}{line}");
+    }
 }
 
 fn kind(table: &Table) -> String {

@@ -513,7 +513,7 @@ mod tests {
                 Ok(variables) => {
                     if let Some(passed) = variables.get(name) {
                         let whole = passed.contains("-----BEGIN") || passed.starts_with('{');
-                        prop_assert!(whole || hyper::header::HeaderValue::from_str(passed).is_ok() || value.trim().is_ascii());
+                        prop_assert!(whole || http::HeaderValue::from_str(passed).is_ok() || value.trim().is_ascii());
                         prop_assert_eq!(passed, value.trim());
                     } else {
                         prop_assert!(value.trim().is_empty());

@@ -47,11 +47,13 @@ impl Address {
             Address::Duckdb(file) => format!("duckdb:{}", file.display()),
             Address::Postgres(config) => {
                 let host = match config.get_hosts().first() {
+                    Some(Host::Tcp(host)) if host.contains(':') && !host.starts_with('[') => format!("[{host}]"),
                     Some(Host::Tcp(host)) => host.clone(),
                     Some(Host::Unix(path)) => path.display().to_string(),
                     None => String::new(),
                 };
-                format!("postgres://{host}/{}", config.get_dbname().unwrap_or_default())
+                let port = config.get_ports().first().copied().unwrap_or(5432);
+                format!("postgres://{host}:{port}/{}", config.get_dbname().unwrap_or_default())
             }
         }
     }
@@ -75,6 +77,11 @@ fn postgres(text: &str, typed: bool, variable: &dyn Fn(&str) -> Option<String>) 
     for (name, value) in pairs.iter().filter(|(name, _)| name != "sslmode") {
         url.query_pairs_mut().append_pair(name, value);
     }
+    // A host without a port has 5432 as soon as it is parsed.
+    let in_query = pairs.iter().any(|(name, _)| name == "port");
+    if let (Some(_), None, false, Some(port)) = (url.host_str(), url.port(), in_query, port_of(variable)?) {
+        url.set_port(Some(port)).map_err(|()| wrong("takes no port"))?;
+    }
     let mut config = Config::from_str(url.as_str()).map_err(|e| wrong(&format!("cannot be read: {e}")))?;
     open_parts(&mut config, variable)?;
     let mode = mode.or_else(|| variable("PGSSLMODE"));
@@ -95,8 +102,7 @@ fn open_parts(config: &mut Config, variable: &dyn Fn(&str) -> Option<String>) ->
         config.host(variable("PGHOST").unwrap_or_else(|| "127.0.0.1".to_string()));
     }
     if config.get_ports().is_empty() {
-        let port = variable("PGPORT").map(|p| p.parse::<u16>()).transpose();
-        config.port(port.map_err(|_| Error::usage("PGPORT is not a port"))?.unwrap_or(5432));
+        config.port(port_of(variable)?.unwrap_or(5432));
     }
     if config.get_user().is_none() {
         let user = variable("PGUSER").or_else(|| variable("USER"));
@@ -115,6 +121,11 @@ fn open_parts(config: &mut Config, variable: &dyn Fn(&str) -> Option<String>) ->
         }
     }
     Ok(())
+}
+
+fn port_of(variable: &dyn Fn(&str) -> Option<String>) -> Result<Option<u16>> {
+    let port = variable("PGPORT").filter(|port| !port.trim().is_empty()).map(|port| port.trim().parse::<u16>());
+    port.transpose().map_err(|_| Error::usage("PGPORT is not a port").hint("a number up to 65535, such as 5432"))
 }
 
 /// Loopback and sockets: nobody listens there.

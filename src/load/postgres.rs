@@ -35,7 +35,7 @@ pub(crate) struct Postgres {
 
 impl Postgres {
     pub(crate) async fn connect(config: &Config, shown: &str) -> Result<Postgres> {
-        let failed = |e: tokio_postgres::Error| refused(&e).at(shown);
+        let failed = |e: tokio_postgres::Error| unconnected(&e, config).at(shown);
         // The connection ends with an error when the server goes away; the client's next call tells it.
         let (client, connection) = if config.get_ssl_mode() == SslMode::Disable {
             let (client, connection) = config.connect(NoTls).await.map_err(failed)?;
@@ -290,6 +290,22 @@ pub(super) enum Right<'a> {
 /// Ends the message of an error about rights.
 const NO_RIGHT: &str = "(a right that this user lacks)";
 
+/// Why there is no connection: the server wants a password and none was given, or what [`refused`] says.
+fn unconnected(e: &tokio_postgres::Error, config: &Config) -> Error {
+    let (mut asked, mut cause) = (false, std::error::Error::source(e));
+    while let Some(inner) = cause {
+        // The library's words; it has no type for them.
+        asked |= inner.to_string().contains("password missing");
+        cause = inner.source();
+    }
+    if asked && config.get_password().is_none() {
+        return Error::new(Kind::WrongKey, "PostgreSQL wants a password, and none is given").hint(
+            "set PGPASSWORD, write it into ~/.pgpass, or put the whole URL into a variable and say --to env:NAME",
+        );
+    }
+    refused(e)
+}
+
 /// What the server, or the way to it, said.
 fn refused(e: &tokio_postgres::Error) -> Error {
     if let Some(said) = e.as_db_error() {
@@ -315,8 +331,14 @@ fn refused(e: &tokio_postgres::Error) -> Error {
     while let Some(inner) = cause.source() {
         cause = inner;
     }
-    Error::new(Kind::Unavailable, format!("PostgreSQL cannot be reached: {cause}"))
-        .hint("check host, port and sslmode; what was loaded before stays, and the next load goes on")
+    let io = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    let hint = match io {
+        Some(std::io::ErrorKind::ConnectionRefused) => {
+            "see whether the server runs there, and check host and port; what was loaded before stays, and the next load goes on"
+        }
+        _ => "check host, port and sslmode; what was loaded before stays, and the next load goes on",
+    };
+    Error::new(Kind::Unavailable, format!("PostgreSQL cannot be reached: {cause}")).hint(hint)
 }
 
 /// What removes the constraint that an error is about.
