@@ -11,6 +11,7 @@ pub(crate) enum Identity {
     /// Known without a request.
     Known(String),
     /// An AWS identity, which may be asked for its name.
+    #[cfg_attr(not(feature = "aws-profiles"), expect(dead_code, reason = "then nobody is asked"))]
     Aws(super::aws::Who),
 }
 
