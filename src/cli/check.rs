@@ -262,7 +262,14 @@ async fn whose(dest: Option<&String>, askers: &[Asker]) -> Option<Finding> {
     };
     let name = dest.map_or("keys", String::as_str).to_string();
     let cure = error.cure().map(str::to_string);
-    Some(Finding { name, surface: "destination", status: "another owner", detail: error.to_string(), cure, identity: None })
+    Some(Finding {
+        name,
+        surface: "destination",
+        status: "another owner",
+        detail: error.to_string(),
+        cure,
+        identity: None,
+    })
 }
 
 fn print(findings: &[Finding], format: Format) -> Result<()> {
