@@ -74,7 +74,7 @@ READERS := oldest newest newest-daft
 READERS_LAKE := $(abspath .venv-readers-newest/made)
 test-readers: build $(VENV)/ready $(READERS:%=.venv-readers-%/ready) $(NODE_READERS) .venv-engines/ready ## Open each table with old and new readers: polars, pyarrow, DuckDB, Spark, ...
 	rm -rf $(READERS_LAKE)
-	OPENAI_ELT_BIN=$(BINARY) PYTHONPATH=tests $(VENV)/bin/python -m readers.lake $(READERS_LAKE)
+	OPENAI_ELT_BIN=$(BINARY) PYTHONPATH=tests:tests/support $(VENV)/bin/python -m readers.lake $(READERS_LAKE)
 	OPENAI_ELT_BIN=$(BINARY) READERS_LAKE=$(READERS_LAKE)/lake $(VENV)/bin/pytest $(PYTEST) --dist load tests/readers
 
 test-dbt: build $(DBT_VENV)/ready ## Build the dbt models on a simulated lake and compare their figures with it
@@ -100,7 +100,7 @@ bench: $(BENCH_VENV)/ready ## Measure against dlt and against the limit of one c
 
 race: $(VENV)/ready .venv-engines/ready ## Read a lake while syncs rewrite it, with five readers on a disk and in S3 (RACE="--seconds 60 --readers duckdb"; not a test)
 	cargo build --locked --release
-	OPENAI_ELT_BIN=$(abspath $(or $(CARGO_TARGET_DIR),target)/release/openai-elt) PYTHONPATH=tests $(VENV)/bin/python bench/race.py $(RACE)
+	OPENAI_ELT_BIN=$(abspath $(or $(CARGO_TARGET_DIR),target)/release/openai-elt) PYTHONPATH=tests:tests/support $(VENV)/bin/python bench/race.py $(RACE)
 
 check: fmt clippy deny docs-check ## Check format, lints, licences of dependencies, and that docs are up to date
 

@@ -1,6 +1,6 @@
 """Readers in a loop against syncs that rewrite the very slices that they read.
 
-    PYTHONPATH=tests .venv/bin/python bench/race.py [--seconds 60] [--reads 10000] [--readers duckdb,polars] [--stores disk,s3]
+    PYTHONPATH=tests:tests/support .venv/bin/python bench/race.py [--seconds 60] [--reads 10000] [--readers duckdb,polars] [--stores disk,s3]
 
 One table (`costs`) of few days; each sync writes every day anew, with other values. A reader reads the whole table
 again and again, at most so many seconds and so many times, while syncs go on without a pause or with `--pause`.
