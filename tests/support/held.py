@@ -32,7 +32,7 @@ def all_but_the_users_are_done(dest) -> bool:
     path = dest / "_state/state.json"
     tables = json.loads(path.read_text())["tables"] if path.exists() else {}
     midnight = f"{datetime.now(timezone.utc):%Y-%m-%dT00:00:00}"
-    last = tables.get("audit_logs", {}).get("cursor", "") > midnight and tables.get("costs", {}).get("settled", "") >= midnight
+    last = tables.get("audit_logs", {}).get("cursor", "") > midnight and tables.get("costs", {}).get("cursor", "") >= midnight
     return last and tables.keys() >= set(TABLES) - {"users"}
 
 
