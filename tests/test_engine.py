@@ -95,14 +95,14 @@ def test_the_look_back_starts_from_the_settled_cursor(simulator, tmp_path, table
         assert min(starts(simulator, table)) == cursor - 3 * DAY
 
 
-def test_the_look_back_of_the_audit_log_is_an_hour(simulator, tmp_path):
+def test_the_lookback_of_the_audit_log_is_six_hours(simulator, tmp_path):
     dest = tmp_path / "lake"
     sync(dest, simulator, "--tables", "audit_logs")
     for _ in range(2):
         cursor = unix(settled(dest, "audit_logs"))
         simulator.forget()
         sync(dest, simulator, "--tables", "audit_logs")
-        assert min(starts(simulator, "audit_logs")) == cursor - 3600
+        assert min(starts(simulator, "audit_logs")) == cursor - 6 * 3600
 
 
 def test_the_look_back_is_configurable(simulator, tmp_path):
@@ -219,7 +219,7 @@ def test_a_killed_run_goes_on_where_it_was(simulator, tmp_path):
     assert cursor > midnight(364)
     simulator.forget()
     sync(dest, simulator, "--tables", "audit_logs")
-    assert min(starts(simulator, "audit_logs")) == cursor - 3600
+    assert min(starts(simulator, "audit_logs")) == cursor - 6 * 3600
     assert_true(dest, simulator, "audit_logs")
 
 

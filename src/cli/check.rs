@@ -76,8 +76,12 @@ pub(crate) async fn command(args: &super::Check, now: DateTime<Utc>) -> Result<E
     let selection = Selection { named: args.choice.tables.clone(), excluded: args.choice.exclude.clone() };
     let chosen = selection.choose(&catalog, &access)?;
     let mut findings = Vec::new();
-    if let Some(dest) = args.dest.as_ref().or(file.dest.as_ref()) {
-        findings.push(destination(dest).await?);
+    let dest = args.dest.as_ref().or(file.dest.as_ref());
+    let mut owner = Ok(Owner::default());
+    if let Some(dest) = dest {
+        let (finding, known) = destination(dest).await?;
+        findings.push(finding);
+        owner = known;
     }
     let mut askers = Vec::new();
     for access in access {
@@ -91,8 +95,7 @@ pub(crate) async fn command(args: &super::Check, now: DateTime<Utc>) -> Result<E
     for asker in &askers {
         findings.extend(asker.all(&catalog, &chosen, &askers).await);
     }
-    let dest = args.dest.as_ref().or(file.dest.as_ref());
-    let stranger = whose(dest, &askers).await;
+    let stranger = whose(dest, owner, &askers);
     let is_stranger = stranger.is_some();
     findings.extend(stranger);
     print(&findings, args.format)?;
@@ -223,14 +226,16 @@ fn text_at(record: &str, pointer: &Pointer) -> Option<String> {
     value.pointer(&pointer.to_string())?.as_str().map(str::to_string)
 }
 
-/// Whether the destination can be written, and as whom. One that is not configured is an error: then nothing is asked.
-async fn destination(dest: &str) -> Result<Finding> {
+/// Whether the destination can be written, as whom, and whose data it holds. Errors if it is not configured: then no
+/// request is sent.
+async fn destination(dest: &str) -> Result<(Finding, Result<Owner>)> {
     let about = Finding::of(dest, "destination", "ok");
     let there = dest.contains("://") || std::path::Path::new(dest).exists();
-    let (outcome, identity) = match Lake::open(dest) {
-        Ok(lake) => (lake.probe().await, lake.whom().await),
+    let (outcome, identity, owner) = match Lake::open(dest) {
+        Ok(lake) => (lake.probe().await, lake.whom().await, OwnerFile::load(&lake).await.map(|(_, owner)| owner)),
         Err(error) if error.kind == Kind::Usage => return Err(error),
-        Err(error) => (Err(error), None),
+        // What is wrong with the destination is its finding.
+        Err(error) => (Err(error), None, Ok(Owner::default())),
     };
     if !there {
         // Only tried: a folder that was not there is not there afterwards. Fails when it is not empty.
@@ -238,21 +243,18 @@ async fn destination(dest: &str) -> Result<Finding> {
         let _ = std::fs::remove_dir(folder.join("_state")).and_then(|()| std::fs::remove_dir(folder));
     }
     let about = Finding { identity, ..about };
-    Ok(match outcome {
+    let finding = match outcome {
         Ok(()) => about,
         Err(error) => {
             Finding { status: "not usable", detail: error.to_string(), cure: error.cure().map(str::to_string), ..about }
         }
-    })
+    };
+    Ok((finding, owner))
 }
 
-/// Whether the keys are of another organization, workspace or project than the destination's; none when they are not.
-async fn whose(dest: Option<&String>, askers: &[Asker]) -> Option<Finding> {
-    let owner = match dest.map(|dest| Lake::existing(dest)) {
-        Some(Ok(lake)) => OwnerFile::load(&lake).await.map(|(_, owner)| owner),
-        // What is wrong with a destination was said already.
-        Some(Err(_)) | None => Ok(Owner::default()),
-    };
+/// Returns the finding that the keys are of another organization, workspace or project than the destination's, if
+/// they are.
+fn whose(dest: Option<&String>, owner: Result<Owner>, askers: &[Asker]) -> Option<Finding> {
     let met: Vec<Met> = askers.iter().map(Asker::met).collect();
     let error = match owner.map(|owner| owner.contradictions(&met)) {
         Ok(contradictions) if contradictions.is_empty() => return None,

@@ -32,6 +32,8 @@ pub(super) struct Of {
     #[serde(default)]
     pub(super) settled_before: Option<DateTime<Utc>>,
     pub(super) settled_after: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub(super) waiting_since: Option<DateTime<Utc>>,
     pub(super) objects: Vec<Written>,
 }
 

@@ -108,7 +108,7 @@ async fn forget(patterns: &[String], of: &StateOf, file: &StateFile) -> Result<(
 /// What the lake itself tells of how far each table is settled.
 ///
 /// Never too far: not later than the last run that tells of the table says, which
-/// knows of gaps and of files that failed; not later than the end of the newest
+/// knows of gaps and of files that wait to be downloaded again; not later than the end of the newest
 /// day that has an object, nor than the moment when its newest row was read.
 async fn rebuild(of: &StateOf) -> Result<()> {
     let (lake, file) = open(of)?;
@@ -134,7 +134,10 @@ async fn derive(catalog: &Catalog, of: &StateOf, lake: &Lake, file: &StateFile) 
         let settled = if table.policy == Policy::Replace { midnight(settled) } else { settled };
         let told = reports.iter().rev().find_map(|r| r.tables.get(&name));
         let settled = match told {
-            Some(report) => report.settled_after.map(|told| told.min(settled)),
+            // The files that waited are listed again from the oldest on.
+            Some(report) => {
+                report.settled_after.map(|told| report.waiting_since.into_iter().fold(told.min(settled), Ord::min))
+            }
             None => {
                 untold.push(name.clone());
                 Some(settled)

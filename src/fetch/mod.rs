@@ -185,7 +185,7 @@ impl Client {
         let (mut failures, mut refusals) = (0, 0);
         loop {
             let early = match self.early.take(call) {
-                Some(early) => early.await.map_err(|_| Error::interrupted())?,
+                Some(early) => early.await.map_err(|e| Error::of_task(&e))?,
                 None => None,
             };
             let attempt = match early {

@@ -8,7 +8,7 @@
 //! It belongs to the destination and not to the state: `state reset` and
 //! `--state` leave it alone. Comparing and learning are pure; [`OwnerFile`] does the I/O.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutMode, PutPayload, UpdateVersion};
@@ -170,13 +170,14 @@ impl Owner {
 
     /// Workspaces come and go; that all of them are strangers means another company's key.
     fn foreign_workspaces(&self, met: &[Met]) -> Option<String> {
-        let asked: Vec<&str> = met.iter().filter_map(|met| met.value("key.workspace")).collect();
+        // A workspace is met once for each surface that reads it.
+        let asked: BTreeSet<&str> = met.iter().filter_map(|met| met.value("key.workspace")).collect();
         let strange = !asked.is_empty() && !asked.iter().any(|workspace| self.workspaces.contains_key(*workspace));
         let known = self.workspaces.keys().next().filter(|_| strange)?;
         Some(format!(
             "the destination holds data of workspace {}, and CHATGPT_WORKSPACE_IDS names others only ({})",
             plain(known),
-            plain(&asked.join(", "))
+            plain(&asked.into_iter().collect::<Vec<_>>().join(", "))
         ))
     }
 

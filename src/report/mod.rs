@@ -79,6 +79,8 @@ pub(crate) struct TableReport {
     pub(crate) in_part: bool,
     pub(crate) settled_before: Option<DateTime<Utc>>,
     pub(crate) settled_after: Option<DateTime<Utc>>,
+    /// Log files: when the oldest file was closed that later runs download again.
+    pub(crate) waiting_since: Option<DateTime<Utc>>,
     pub(crate) objects: Vec<ObjectReport>,
     pub(crate) skipped: Vec<Skipped>,
     pub(crate) warnings: Vec<String>,
@@ -156,6 +158,7 @@ struct Notes {
     unanswered: BTreeSet<NaiveDate>,
     emptied: BTreeSet<NaiveDate>,
     settled: (Option<DateTime<Utc>>, Option<DateTime<Utc>>),
+    waiting_since: Option<DateTime<Utc>>,
     objects: Vec<ObjectReport>,
     skipped: Vec<Skipped>,
     warnings: Vec<String>,
@@ -290,6 +293,10 @@ impl Track {
         self.notes().in_part = true;
     }
 
+    pub(crate) fn waits_since(&self, time: Option<DateTime<Utc>>) {
+        self.notes().waiting_since = time;
+    }
+
     pub(crate) fn settled(&self, settled: DateTime<Utc>) {
         self.notes().settled.1 = Some(settled);
     }
@@ -408,6 +415,7 @@ impl Track {
             in_part: notes.in_part,
             settled_before: notes.settled.0,
             settled_after: notes.settled.1,
+            waiting_since: notes.waiting_since,
             objects: notes.objects.clone(),
             skipped: notes.skipped.clone(),
             warnings: misfits

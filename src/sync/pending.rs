@@ -20,7 +20,7 @@ use super::units::{Unit, unit};
 use super::{Run, commit};
 use crate::error::{Error, Kind, Result};
 use crate::fetch::{Call, FileRef, List, Meter};
-use crate::lake::PendingFile;
+use crate::lake::{PendingFile, State};
 use crate::plan::Window;
 use crate::schema::Table;
 
@@ -54,6 +54,15 @@ impl Seen {
             }
             self.0.insert((one.bindings, one.file.id));
         }
+        report(run, tables, &state);
+    }
+}
+
+/// Lets the run report say since when files wait: a state that is rebuilt from reports lists them again.
+pub(super) fn report(run: &Run, tables: &[Arc<Table>], state: &State) {
+    for table in tables {
+        let waiting = state.tables.get(&table.name).map(|known| known.pending_files.as_slice()).unwrap_or_default();
+        run.track(table).waits_since(waiting.iter().map(|file| file.time).min());
     }
 }
 

@@ -62,6 +62,7 @@ pub(super) async fn sync(run: &Arc<Run>, tables: &[Arc<Table>], table: &Arc<Tabl
     }
     let names = scopes::names(run, table).await?;
     let cursors = scopes::load(run, tables, &names).await?;
+    pending::report(run, tables, &*run.state.lock().await);
     let mut groups = VecDeque::from(scopes::groups(&cursors));
     let mut windows =
         Windows { run, tables, table, slices, existing, cursors, newest: None, tried: Seen::default(), bound: None };
