@@ -44,15 +44,11 @@ def make(out: pathlib.Path, names: list[str] | None = None, own: dict[str, str] 
     # Types of log files that a workspace does not have are skipped, and that is exit 2.
     every = ("--dest", dest, "--config", config, "--tables", ",".join(names))
     try:
-        source.fault("/organization/invites", status=200, body=hard_invites(), headers=JSON)
-        codex = f"/chatgpt/v1/analytics/codex/workspaces/{source.workspace_ids[0]}/usage"
-        source.fault(codex, status=200, body=many_rows(), headers=JSON)
-        for workspace in source.workspace_ids:
-            path = f"/chatgpt/v1/manage/workspaces/{workspace}/usage_limits/users"
-            source.fault(path, status=200, body=hard_usage(), headers=JSON)
+        hard_answers(source, emptied=False)
         schemas = ("--schemas", write(out / "schemas", own)) if own else ()
         command("sync", *every, *schemas, "--since", since, env=source.env(), code={0, 2})
         source.mutate()
+        hard_answers(source, emptied=True)
         schemas = ("--schemas", later_schemas(out / "later", own or {}))
         command("sync", *every, *schemas, env=source.env(), code={0, 2})
     finally:
@@ -61,6 +57,17 @@ def make(out: pathlib.Path, names: list[str] | None = None, own: dict[str, str] 
 
 
 JSON = {"content-type": "application/json"}
+
+
+def hard_answers(source, emptied: bool) -> None:
+    """Answers with values that are hard to read; one day of Codex has a row, and later none: a file without rows."""
+    source.heal()
+    source.fault("/organization/invites", status=200, body=hard_invites(), headers=JSON)
+    for number, workspace in enumerate(source.workspace_ids):
+        codex = f"/chatgpt/v1/analytics/codex/workspaces/{workspace}/usage"
+        source.fault(codex, status=200, body=many_rows() if number == 0 else rows_of([] if emptied else [3], 1), headers=JSON)
+        path = f"/chatgpt/v1/manage/workspaces/{workspace}/usage_limits/users"
+        source.fault(path, status=200, body=hard_usage(), headers=JSON)
 
 
 def floating() -> list[str]:
@@ -73,6 +80,11 @@ def floating() -> list[str]:
 
 def many_rows() -> str:
     """Usage of so many users, on a day of each version, that a column is several pages and has an index of them."""
+    return rows_of([6, 1], MANY)
+
+
+def rows_of(days: list[int], users: int) -> str:
+    """Usage of so many users on the days that are so many days ago."""
     today = int(datetime.now(timezone.utc).timestamp()) // 86_400 * 86_400
     rows = [
         {
@@ -83,7 +95,7 @@ def many_rows() -> str:
                 "lines_of_code": {"committed_percentage": (number - MANY // 2) / 7}, "commits": {"with_codex_contribution_percentage": -0.0},
             },
         }
-        for day in (today - 6 * 86_400, today - 86_400) for number in range(MANY)
+        for day in (today - ago * 86_400 for ago in days) for number in range(users)
     ]
     return json.dumps({"object": "page", "data": rows, "has_more": False, "next_page": None})
 

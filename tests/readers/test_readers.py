@@ -122,8 +122,9 @@ def test_the_lake_holds_every_table_in_two_versions(lake, held):
     assert sum("99" in found for found in versions.values()) > 0.9 * len(held)
     by_day = [table for table, what in held.items() if "date=" in what["files"][0]]
     assert sum(len(versions[table]) == 2 for table in by_day) > len(by_day) / 2
-    sizes = [parquet.read_metadata(lake / file).num_rows for file in held["codex_usage"]["files"]]
-    assert max(sizes) > 20_000 and min(sizes) == 0, "several pages, and a file without rows"
+    sizes = {table: [parquet.read_metadata(lake / file).num_rows for file in what["files"]] for table, what in held.items()}
+    assert max(sizes["codex_usage"]) > 20_000, "several pages"
+    assert any(0 in found for found in sizes.values()), "a file without rows"
     assert {kind for what in held.values() for kind, _ in what["columns"].values()} == {
         "string", "int", "float", "bool", "decimal", "date", "timestamp",
     }
