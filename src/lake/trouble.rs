@@ -74,7 +74,7 @@ fn hint(e: &StoreError, io: Option<ErrorKind>, said: &str, remote: bool) -> &'st
             StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. } => {
                 "the store refused these credentials (AWS_*, GOOGLE_*, AZURE_*), or they may not do this there"
             }
-            _ if has(&["Connection refused", "dns error", "tunnel"]) => {
+            _ if has(&["Connection refused", "dns error", "failed to lookup address", "tunnel"]) => {
                 "see whether the endpoint is right (AWS_ENDPOINT_URL, AZURE_STORAGE_ENDPOINT), and the proxy if HTTPS_PROXY names one, and run again; nothing of the slice was changed"
             }
             _ => SAFE,

@@ -96,7 +96,7 @@ fn refused(file: &Path, words: String) -> Error {
     if said.contains("not a valid DuckDB database file") {
         return Error::usage(format!("{file} is no DuckDB file")).hint("give another file, or move this one away");
     }
-    if said.contains("Constraint Error") {
+    if said.contains("Constraint Error") || said.contains("constraint violation") {
         return Error::new(Kind::Storage, format!("duckdb: {said}")).hint(
             "the lake's rows need not obey a constraint or unique index that somebody added: drop it, \
              or drop the table, which the next load makes and fills again; nothing of the group was loaded",
