@@ -129,6 +129,19 @@ def test_each_table_of_log_files_reads_such_a_file_later(logs, dest, name):
     assert ids(dest, name) == sorted(str(truth.parse(line)["event_id"]) for line in body.splitlines())
 
 
+@pytest.mark.parametrize("name", [table["name"] for table in log_tables()])
+def test_each_table_reads_a_log_file_that_is_listed_five_hours_late(logs, dest, name):
+    """The cursor is at the time of the first sync, and the file was closed five hours before."""
+    table = spec(name)
+    owner = ORGANIZATION if "{key.organization}" in table["request"]["path"] else WORKSPACE
+    kind = kind_of(table)
+    body = samples(kind)
+    sync(dest, logs, "--tables", name)
+    logs.add("file-late", body, type=kind, owner=owner, hours_ago=5)
+    sync(dest, logs, "--tables", name)
+    assert ids(dest, name) == sorted(str(truth.parse(line)["event_id"]) for line in body.splitlines())
+
+
 def test_two_tables_of_one_file_both_get_its_rows_later(logs, dest):
     """The second one may not be read in every sync: the file stays for it."""
     both = ("--tables", "log_costs,log_cost_billing")
